@@ -1,0 +1,53 @@
+// The workers: threads that own the arithmetic, one OpenMP thread each.
+//
+// Work-conserving, with no timer: a free worker takes every ready step of a
+// model (up to 64 rows) at once, models in turn, and runs one slice of a sequence
+// between two batches, so that neither starves the other.
+//
+// Thread-safe. The destructor finishes what was submitted, then joins.
+
+#ifndef GRUSERVE_CORE_RUNTIME_COMPUTE_POOL_H_
+#define GRUSERVE_CORE_RUNTIME_COMPUTE_POOL_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "core/base/clock.h"
+#include "core/runtime/executor.h"
+
+namespace gruserve {
+
+class ComputePool : public Executor {
+ public:
+  struct Options {
+    int num_workers = 0;                  // 0: the processors this process may use.
+    int64_t max_queued_steps = 1 << 20;   // Steps waiting, over all models.
+    int64_t max_queued_sequences = 1024;  // Sequences waiting or begun.
+    // Called after each batch of steps, on its worker: model, rows, how long
+    // its oldest step had waited, how long it ran. May be empty; must be quick.
+    std::function<void(const LoadedModel&, int64_t rows, absl::Duration waited, absl::Duration ran)> observe_batch;
+  };
+
+  // REQUIRES: `clock` outlives the pool.
+  ComputePool(Options options, Clock* clock);
+  ~ComputePool() override;
+
+  // Workers running: replicas to make for each model.
+  int num_workers() const;
+
+  absl::Status SubmitStep(StepTask* task) override;
+  absl::Status SubmitSequence(SequenceTask* task) override;
+
+ private:
+  class Core;
+  std::unique_ptr<Core> core_;
+};
+
+// Processors this process may use: its affinity mask, capped by the CPU quota
+// of its cgroup. At least 1.
+int UsableProcessors();
+
+}  // namespace gruserve
+
+#endif  // GRUSERVE_CORE_RUNTIME_COMPUTE_POOL_H_

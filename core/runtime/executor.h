@@ -1,0 +1,65 @@
+// Where arithmetic is handed in: steps of many callers, run together, and whole
+// sequences, run slice by slice. ComputePool is the real one; tests crank one by
+// hand.
+//
+// Thread-safe. A task belongs to its submitter, must live until its On...Done
+// returns, and is not submitted again before. On...Done is called exactly once
+// for each Submit, from any thread, with no lock held; it must be short, and may
+// submit again.
+
+#ifndef GRUSERVE_CORE_RUNTIME_EXECUTOR_H_
+#define GRUSERVE_CORE_RUNTIME_EXECUTOR_H_
+
+#include <atomic>
+#include <span>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "core/model/replica.h"
+#include "core/runtime/loaded_model.h"
+
+namespace gruserve {
+
+// One step of one session (or of an InferCell call): one or more batch rows.
+class StepTask {
+ public:
+  virtual ~StepTask() = default;
+
+  // OK: every row has its new state and output. Otherwise no row was touched.
+  // DeadlineExceeded where `deadline` had passed when its turn came.
+  virtual void OnStepDone(const absl::Status& status) = 0;
+
+  // Set before Submit, unchanged until done.
+  const LoadedModel* model = nullptr;
+  std::span<const StepRow> rows;
+  absl::Time deadline = absl::InfiniteFuture();
+};
+
+// A whole sequence, or a chunk of a session.
+class SequenceTask {
+ public:
+  virtual ~SequenceTask() = default;
+
+  // OK: states and outputs are written. Otherwise they are unspecified.
+  // DeadlineExceeded as in StepTask; Cancelled where `cancelled` was set first.
+  virtual void OnSequenceDone(const absl::Status& status) = 0;
+
+  const LoadedModel* model = nullptr;
+  SequenceCall call;
+  absl::Time deadline = absl::InfiniteFuture();
+  // Anyone may set it; looked at between slices.
+  std::atomic<bool> cancelled = false;
+};
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  // ResourceExhausted (and no On...Done) where the queue is full; Unavailable
+  // after shutdown.
+  virtual absl::Status SubmitStep(StepTask* task) = 0;
+  virtual absl::Status SubmitSequence(SequenceTask* task) = 0;
+};
+
+}  // namespace gruserve
+
+#endif  // GRUSERVE_CORE_RUNTIME_EXECUTOR_H_

@@ -1,0 +1,56 @@
+// One version of a model, ready to run: what it is, one replica a worker, and
+// the slab that its sessions' states live in.
+//
+// Handed out as a ModelHandle; unloading waits for the last one, so weights
+// never change under a sequence. Thread-safe, except `replica(i)`, which
+// belongs to worker i alone.
+
+#ifndef GRUSERVE_CORE_RUNTIME_LOADED_MODEL_H_
+#define GRUSERVE_CORE_RUNTIME_LOADED_MODEL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/model/model.h"
+#include "core/model/replica.h"
+#include "core/runtime/state_slab.h"
+
+namespace gruserve {
+
+class LoadedModel {
+ public:
+  // Makes `num_workers` replicas of `model`. Internal where oneDNN fails.
+  static absl::StatusOr<std::shared_ptr<const LoadedModel>> Create(std::string name, int64_t version,
+                                                                   std::string weights_sha256,
+                                                                   std::shared_ptr<const Model> model,
+                                                                   int num_workers);
+
+  const std::string& name() const { return name_; }
+  int64_t version() const { return version_; }
+  // SHA-256 of the weights file, hex.
+  const std::string& weights_sha256() const { return weights_sha256_; }
+  const Model& model() const { return *model_; }
+  const GruConfig& config() const { return model_->config(); }
+  Replica& replica(int worker) const { return *replicas_[static_cast<size_t>(worker)]; }
+  StateSlab& slab() const { return *slab_; }
+
+ private:
+  LoadedModel() = default;
+
+  std::string name_;
+  int64_t version_ = 0;
+  std::string weights_sha256_;
+  std::shared_ptr<const Model> model_;
+  std::vector<std::unique_ptr<Replica>> replicas_;
+  std::unique_ptr<StateSlab> slab_;
+};
+
+using ModelHandle = std::shared_ptr<const LoadedModel>;
+
+}  // namespace gruserve
+
+#endif  // GRUSERVE_CORE_RUNTIME_LOADED_MODEL_H_

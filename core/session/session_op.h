@@ -1,0 +1,85 @@
+// One operation on a session, and what became of it. Plain values.
+
+#ifndef GRUSERVE_CORE_SESSION_SESSION_OP_H_
+#define GRUSERVE_CORE_SESSION_SESSION_OP_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace gruserve {
+
+enum class SessionOpKind {
+  kStep,      // One time step, or a chunk of them.
+  kSetState,  // Replace the hidden state, or reset it to zeros.
+  kClose,     // The last operation: frees the state.
+};
+
+// Why an operation failed, where the code alone leaves it open.
+enum class SessionErrorReason {
+  kNone,
+  kBarrier,      // An earlier operation failed and has not been made good.
+  kIndex,        // Not the next index.
+  kFenced,       // Another stream resumed the session.
+  kEvictedIdle,  // Idle for too long.
+  kCredits,      // More in flight than allowed.
+  kBudget,       // The session memory budget is spent.
+  kDraining,     // The server is shutting down.
+};
+
+struct SessionOp {
+  SessionOpKind kind = SessionOpKind::kStep;
+  // The place in the session's log (a chunk's first step); 0 is the next one.
+  int64_t index = 0;
+  // Time steps of a kStep.
+  int64_t time_steps = 1;
+  // kStep: [T, rows, I]. kSetState: [layers, rows, H], or empty for zeros.
+  std::vector<float> values;
+  // Also return the state after the step.
+  bool return_state = false;
+  // Checked when the operation's turn comes.
+  absl::Time deadline = absl::InfiniteFuture();
+  // Not OK where the decoder refused the operation: it still takes its turn, so
+  // that its error comes in order and the barrier rises.
+  absl::Status refused;
+  // For the sink's own use; the session does not look at them.
+  uint32_t tag = 0;
+  uint32_t form = 0;
+};
+
+struct SessionOpResult {
+  absl::Status status;
+  SessionErrorReason reason = SessionErrorReason::kNone;
+  // The operation's index; 0 where it never had one.
+  int64_t index = 0;
+  // The index the session waits for next.
+  int64_t expected_step = 0;
+  // kStep: [T, rows, H].
+  std::vector<float> output;
+  // [layers, rows, H], where asked for.
+  std::vector<float> state;
+  int64_t durable_step = 0;
+  int64_t retry_after_ms = 0;
+  bool replayed = false;
+};
+
+// Where results go: a stream, or one unary call. Thread-safe.
+class SessionSink {
+ public:
+  virtual ~SessionSink() = default;
+
+  // The result of one operation; in order for each session. Short, and with no
+  // lock of a session held.
+  virtual void OnOpDone(SessionOp op, SessionOpResult result) = 0;
+
+  // The session that was attached here as `handle` is no longer: fenced (`epoch`
+  // is the new one) or evicted.
+  virtual void OnDetached(uint32_t handle, const absl::Status& status, SessionErrorReason reason, uint64_t epoch) = 0;
+};
+
+}  // namespace gruserve
+
+#endif  // GRUSERVE_CORE_SESSION_SESSION_OP_H_

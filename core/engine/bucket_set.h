@@ -1,11 +1,13 @@
-// The (time steps, batch) shapes of one GRU layer for which primitives are made,
-// and which of them give a row the same bits.
+// The (time steps, batch) shapes for which primitives are made: only such as give
+// a row the same bits.
 //
-// Immutable after Choose; shared by all models with the same layer shape.
+// Immutable, so thread-safe.
 
 #ifndef GRUSERVE_CORE_ENGINE_BUCKET_SET_H_
 #define GRUSERVE_CORE_ENGINE_BUCKET_SET_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -13,52 +15,47 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/engine/cell_kind.h"
+#include "core/engine/bucket.h"
 
 namespace gruserve {
-
-// What a primitive is made for, apart from T and N.
-struct GruLayerShape {
-  CellKind cell_kind = CellKind::kLinearBeforeReset;
-  int64_t input_size = 0;
-  int64_t hidden_size = 0;
-
-  bool operator==(const GruLayerShape&) const = default;
-};
-
-struct Bucket {
-  int64_t time_steps = 1;
-  int64_t batch_size = 1;
-
-  bool operator==(const Bucket&) const = default;
-};
 
 class BucketSet {
  public:
   static constexpr int64_t kMaxBatchSize = 64;
+  static constexpr int64_t kMaxTimeSteps = 128;
 
-  // Makes every candidate bucket's primitive, compares its rows bit for bit with
-  // the (1, 2) bucket on random numbers, and keeps the equal ones. The answer is
-  // remembered for the process: a second call with the same shape is free.
-  // Internal where oneDNN fails. Thread-safe.
+  // The buckets of one layer shape whose rows equal the (1, 2) bucket's bit for
+  // bit (bucket_trial.h). The answer is remembered for the process: a second call
+  // with the same shape is free. Internal where oneDNN fails. Thread-safe.
   static absl::StatusOr<std::shared_ptr<const BucketSet>> Choose(const GruLayerShape& shape);
 
-  const GruLayerShape& shape() const { return shape_; }
+  // REQUIRES: time steps are powers of two up to kMaxTimeSteps, batches at most
+  // kMaxBatchSize, and at least one bucket has one step.
+  explicit BucketSet(std::vector<Bucket> buckets);
+
+  // The buckets that are also in `other`.
+  BucketSet Intersect(const BucketSet& other) const;
+
   std::span<const Bucket> buckets() const { return buckets_; }
 
-  // The bucket to run next for `batch_size` rows with `time_steps` steps to go:
-  // the smallest batch that holds the rows, the most steps not beyond.
-  // REQUIRES: 1 <= batch_size <= kMaxBatchSize, time_steps >= 1.
-  Bucket Pick(int64_t time_steps, int64_t batch_size) const;
+  // Rows that one call can take.
+  int64_t max_batch_size() const { return max_batch_size_; }
 
-  // Names the buckets kept, for a kernel fingerprint.
+  // Index of the bucket to run next for `batch_size` rows with `time_steps` steps
+  // to go: it holds all rows and no more than the steps, with little padding and
+  // few calls. REQUIRES: 1 <= batch_size <= max_batch_size(), time_steps >= 1.
+  size_t Pick(int64_t time_steps, int64_t batch_size) const;
+
+  // A hash of the buckets, 16 hex digits, for a kernel fingerprint.
   std::string Fingerprint() const;
 
  private:
-  BucketSet(GruLayerShape shape, std::vector<Bucket> buckets);
+  static constexpr size_t kTimeLimits = 8;  // 1, 2, 4, ... kMaxTimeSteps.
 
-  const GruLayerShape shape_;
-  const std::vector<Bucket> buckets_;
+  std::vector<Bucket> buckets_;
+  int64_t max_batch_size_ = 0;
+  // By log2 of the time steps (rounded down) and by batch size.
+  std::array<std::array<size_t, kMaxBatchSize + 1>, kTimeLimits> picks_{};
 };
 
 }  // namespace gruserve

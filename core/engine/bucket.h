@@ -1,0 +1,31 @@
+// The shapes that oneDNN wants to know before it makes a primitive. Plain values.
+
+#ifndef GRUSERVE_CORE_ENGINE_BUCKET_H_
+#define GRUSERVE_CORE_ENGINE_BUCKET_H_
+
+#include <cstdint>
+
+#include "core/engine/cell_kind.h"
+
+namespace gruserve {
+
+// What a primitive is made for, apart from time steps and batch size.
+struct GruLayerShape {
+  CellKind cell_kind = CellKind::kLinearBeforeReset;
+  int64_t input_size = 0;
+  int64_t hidden_size = 0;
+
+  bool operator==(const GruLayerShape&) const = default;
+};
+
+// The rest of it: oneDNN 2.6 to 3.x has no run-time dimensions for RNNs.
+struct Bucket {
+  int64_t time_steps = 1;
+  int64_t batch_size = 1;
+
+  bool operator==(const Bucket&) const = default;
+};
+
+}  // namespace gruserve
+
+#endif  // GRUSERVE_CORE_ENGINE_BUCKET_H_

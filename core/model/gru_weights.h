@@ -10,7 +10,6 @@
 #include <span>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "core/engine/gru_layer_weights.h"
 #include "core/model/gru_config.h"
 
@@ -24,9 +23,11 @@ struct PyTorchGruTensors {
   std::span<const float> bias_hh;    // [3H], or empty for bias=False.
 };
 
-// Reorders one layer and direction for oneDNN's lbr_gru.
-// REQUIRES: the spans have the sizes above.
-GruLayerWeights FromPyTorch(const PyTorchGruTensors& tensors, int64_t input_size, int64_t hidden_size);
+// Reorders one layer and direction for oneDNN. PyTorch itself has
+// kLinearBeforeReset only; kResetBefore takes the same tensors and adds up the
+// candidate's two biases. REQUIRES: the spans have the sizes above.
+GruLayerWeights FromPyTorch(const PyTorchGruTensors& tensors, int64_t input_size, int64_t hidden_size,
+                            CellKind cell_kind = CellKind::kLinearBeforeReset);
 
 // A whole network: config and weights, one entry a layer and direction,
 // layer-major like the states.

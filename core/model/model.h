@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/engine/bucket_set.h"
@@ -20,26 +19,28 @@ namespace gruserve {
 
 class Model {
  public:
-  // Chooses the buckets of every layer shape by comparing bits (slow: up to
-  // seconds for a large hidden size; never on a request path). InvalidArgument
-  // where a weight is not finite; Internal where oneDNN fails.
+  // Chooses the buckets by comparing bits (slow: up to seconds for a large hidden
+  // size; never on a request path). InvalidArgument where a size does not fit the
+  // config or a weight is not finite; Internal where oneDNN fails.
   static absl::StatusOr<std::shared_ptr<const Model>> Create(GruNetwork network);
 
   const GruConfig& config() const { return network_.config; }
   int64_t parameter_count() const { return network_.parameter_count; }
   // Weights of layer `layer` (0-based) and direction `direction` (0 or 1).
   const GruLayerWeights& weights(int64_t layer, int64_t direction) const;
-  // Buckets of layer `layer`.
-  const BucketSet& buckets(int64_t layer) const { return *buckets_[static_cast<size_t>(layer)]; }
+  // Shape of layer `layer`; all but the first have the same.
+  GruLayerShape layer_shape(int64_t layer) const;
+  // Buckets that suit every layer.
+  const BucketSet& buckets() const { return buckets_; }
   // Names what decides the bits of a result: oneDNN version, its instruction
   // set here, and the buckets kept.
   const std::string& kernel_fingerprint() const { return kernel_fingerprint_; }
 
  private:
-  Model(GruNetwork network, std::vector<std::shared_ptr<const BucketSet>> buckets);
+  Model(GruNetwork network, BucketSet buckets);
 
   const GruNetwork network_;
-  const std::vector<std::shared_ptr<const BucketSet>> buckets_;  // One a layer.
+  const BucketSet buckets_;
   const std::string kernel_fingerprint_;
 };
 

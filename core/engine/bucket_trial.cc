@@ -191,6 +191,8 @@ class BucketTrial {
 
 absl::StatusOr<std::vector<Bucket>> FindEqualBuckets(const GruLayerShape& shape) {
   const SingleOmpThread single_thread;
+  // Before memory is spent on a shape that oneDNN refuses.
+  GRUSERVE_RETURN_IF_ERROR(GruPrimitive::Create(shape, {1, 2}).status());
   return BucketTrial(shape).Run();
 }
 

@@ -17,6 +17,8 @@
 namespace gruserve {
 namespace {
 
+using ::testing::HasSubstr;
+
 double LargestError(const std::vector<float>& got, const std::vector<double>& wanted) {
   EXPECT_EQ(got.size(), wanted.size());
   double largest = 0.0;
@@ -75,7 +77,7 @@ const Shape kShapes[] = {{1, 1},
                          {5, 17, 2, 1, CellKind::kResetBefore, false},
                          {3, 257, 1, 1, CellKind::kResetBefore}};
 
-class ReplicaTest : public ::testing::TestWithParam<Shape> {
+class ReplicaNumbersTest : public ::testing::TestWithParam<Shape> {
  protected:
   void SetUp() override {
     model_ = RandomModel(kSeed, config_);
@@ -94,7 +96,7 @@ class ReplicaTest : public ::testing::TestWithParam<Shape> {
 // within a few of these.
 constexpr double kTolerance = 2e-6;
 
-TEST_P(ReplicaTest, SequenceIsTheReference) {
+TEST_P(ReplicaNumbersTest, SequenceIsTheReference) {
   for (const auto& [steps, batch] : {std::pair<int64_t, int64_t>{1, 1}, {2, 3}, {19, 1}, {60, 5}}) {
     SequenceArrays call(config_, steps, batch, 7);
     Run(call);
@@ -105,7 +107,37 @@ TEST_P(ReplicaTest, SequenceIsTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, ReplicaTest, ::testing::ValuesIn(kShapes), ShapeName);
+INSTANTIATE_TEST_SUITE_P(Shapes, ReplicaNumbersTest, ::testing::ValuesIn(kShapes), ShapeName);
+
+TEST(ReplicaErrorsTest, BidirectionalModelsCannotStep) {
+  const GruConfig config{.input_size = 2, .hidden_size = 3, .num_directions = 2};
+  const std::unique_ptr<Replica> replica = Replica::Create(RandomModel(1, config)).value();
+  EXPECT_EQ(replica->RunSteps({}).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(ReplicaErrorsTest, TooMuchBetweenLayersIsResourceExhausted) {
+  const GruConfig config{.input_size = 1, .hidden_size = 64, .num_layers = 3, .num_directions = 2};
+  const std::unique_ptr<Replica> replica = Replica::Create(RandomModel(1, config)).value();
+  SequenceArrays arrays(config, 1, 1, 1);
+  SequenceCall call = arrays.call();
+  call.time_steps = int64_t{1} << 30;
+  const absl::Status status = replica->RunSequence(call);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(
+      std::string(status.message()),
+      HasSubstr("time_steps 1073741824, batch_size 1 keeps 1099511627776 bytes between the layers, the "
+                "limit is 1073741824"));
+}
+
+TEST(ReplicaTest, NothingToDoIsDone) {
+  const GruConfig config{.input_size = 2, .hidden_size = 3};
+  const std::unique_ptr<Replica> replica = Replica::Create(RandomModel(1, config)).value();
+  EXPECT_TRUE(replica->RunSteps({}).ok());
+  SequenceArrays no_rows(config, 5, 0, 1);
+  EXPECT_TRUE(replica->StartSequence(no_rows.call())->done());
+  SequenceArrays no_steps(config, 0, 2, 1);
+  EXPECT_TRUE(replica->StartSequence(no_steps.call())->done());
+}
 
 }  // namespace
 }  // namespace gruserve

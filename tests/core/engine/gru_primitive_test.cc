@@ -1,0 +1,82 @@
+#include "core/engine/gru_primitive.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "core/engine/dnnl_compat.h"
+#include "core/engine/dnnl_status.h"
+#include "core/engine/omp_threads.h"
+#include "core/engine/primitive_table.h"
+
+namespace gruserve {
+namespace {
+
+using ::testing::HasSubstr;
+
+class OneUnitTest : public ::testing::TestWithParam<CellKind> {};
+
+// Hidden 1, input 1: small enough to write down.
+TEST_P(OneUnitTest, FollowsItsFormula) {
+  const SingleOmpThread single_thread;
+  const GruLayerShape shape{.cell_kind = GetParam(), .input_size = 1, .hidden_size = 1};
+  const bool lbr = shape.cell_kind == CellKind::kLinearBeforeReset;
+  GruLayerWeights weights{.input_size = 1,
+                          .hidden_size = 1,
+                          .weights_layer = AlignedBuffer(3),
+                          .weights_iter = AlignedBuffer(3),
+                          .bias = AlignedBuffer(lbr ? 4 : 3)};
+  for (int gate = 0; gate < 3; ++gate) {
+    weights.weights_layer.data()[gate] = 0.5F + 0.25F * static_cast<float>(gate);
+    weights.weights_iter.data()[gate] = -0.5F + 0.75F * static_cast<float>(gate);
+    weights.bias.data()[gate] = 0.125F * static_cast<float>(gate + 1);
+  }
+  if (lbr) weights.bias.data()[3] = -0.375F;
+
+  PrimitiveTable table = PrimitiveTable::Create(shape, {{Bucket{1, 1}, Bucket{2, 1}}}).value();
+  AlignedBuffer x(2), h(1), y(2);
+  x.data()[0] = 0.75F;
+  x.data()[1] = -1.5F;
+  h.data()[0] = 0.625F;
+  AlignedBuffer scratchpad(table.scratchpad_bytes() / 4 + 1);
+  ASSERT_TRUE(table.Run(1, {&weights, x.data(), h.data(), y.data(), scratchpad.data()}).ok());
+
+  const auto sigmoid = [](double v) { return 1.0 / (1.0 + std::exp(-v)); };
+  double state = 0.625;
+  for (int t = 0; t < 2; ++t) {
+    const double input = x.data()[t];
+    const double u = sigmoid(0.5 * input - 0.5 * state + 0.125);
+    const double r = sigmoid(0.75 * input + 0.25 * state + 0.25);
+    const double recurrent = lbr ? r * (state - 0.375) : r * state;
+    state = u * state + (1.0 - u) * std::tanh(input + recurrent + 0.375);
+    EXPECT_NEAR(y.data()[t], state, 3e-7);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(CellKinds, OneUnitTest,
+                         ::testing::Values(CellKind::kLinearBeforeReset, CellKind::kResetBefore),
+                         [](const auto& test) {
+                           return test.param == CellKind::kResetBefore ? "ResetBefore" : "LinearBeforeReset";
+                         });
+
+TEST(GruPrimitiveTest, ImpossibleShapeIsInternal) {
+  const absl::Status status = GruPrimitive::Create({.input_size = 4, .hidden_size = -1}, {1, 1}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("hidden_size -1, time_steps 1, batch_size 1"));
+  EXPECT_EQ(PrimitiveTable::Create({.input_size = 4, .hidden_size = -1}, {{Bucket{}}}).status(), status);
+}
+
+TEST(DnnlStatusTest, ErrorsBecomeInternal) {
+  const absl::Status status =
+      CatchDnnlError("cannot do it", [] { throw dnnl::error(dnnl_unimplemented, "no"); });
+  EXPECT_EQ(status, absl::InternalError("cannot do it: no (oneDNN says unimplemented)"));
+  EXPECT_TRUE(CatchDnnlError("cannot do it", [] {}).ok());
+  EXPECT_EQ(FromDnnlStatus("cannot run", dnnl_out_of_memory),
+            absl::InternalError("cannot run: oneDNN says out_of_memory"));
+  EXPECT_TRUE(FromDnnlStatus("cannot run", dnnl_success).ok());
+}
+
+}  // namespace
+}  // namespace gruserve

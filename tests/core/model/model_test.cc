@@ -1,0 +1,85 @@
+#include "core/model/model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "tests/support/reference_gru.h"
+
+namespace gruserve {
+namespace {
+
+using ::testing::MatchesRegex;
+
+const GruConfig kConfig{.input_size = 3, .hidden_size = 5, .num_layers = 2, .num_directions = 2};
+
+TEST(ModelTest, KeepsWhatItIsGiven) {
+  const RandomGruNetwork gru = RandomGru(3, kConfig);
+  const std::shared_ptr<const Model> model = Model::Create(gru.network()).value();
+  EXPECT_EQ(model->config(), kConfig);
+  EXPECT_EQ(model->parameter_count(), 2 * (15 * 3 + 15 * 5 + 30) + 2 * (15 * 10 + 15 * 5 + 30));
+  for (int64_t layer = 0; layer < 2; ++layer) {
+    for (int64_t direction = 0; direction < 2; ++direction) {
+      // Gate u of input 0, unit 0 is PyTorch's z: row H.
+      const StateDictLayer& wanted = gru.layers[static_cast<size_t>(2 * layer + direction)];
+      const auto width = static_cast<size_t>(kConfig.layer_input_size(layer));
+      EXPECT_EQ(model->weights(layer, direction).weights_layer.data()[0], wanted.weight_ih[5 * width]);
+    }
+  }
+}
+
+TEST(ModelTest, FingerprintFollowsTheShapeNotTheWeights) {
+  const std::string one = RandomModel(1, kConfig)->kernel_fingerprint();
+  EXPECT_THAT(one, MatchesRegex("oneDNN [0-9.]+ isa 0x[0-9a-f]+ buckets [0-9a-f]+"));
+  EXPECT_EQ(one, RandomModel(2, kConfig)->kernel_fingerprint());
+}
+
+struct BadNetwork {
+  const char* name;
+  std::function<void(GruNetwork&)> spoil;
+  const char* message;
+};
+
+class BadNetworkTest : public ::testing::TestWithParam<BadNetwork> {};
+
+TEST_P(BadNetworkTest, IsInvalidArgument) {
+  GruNetwork network = RandomGru(3, kConfig).network();
+  GetParam().spoil(network);
+  const absl::Status status = Model::Create(std::move(network)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), MatchesRegex(GetParam().message));
+}
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+const BadNetwork kBadNetworks[] = {
+    {"NanInput", [](GruNetwork& n) { n.layers[0].weights_layer.data()[7] = kNan; },
+     "layer 0: weight_ih holds nan, expected finite values"},
+    {"InfiniteRecurrent", [](GruNetwork& n) { n.layers[3].weights_iter.data()[74] = kInfinity; },
+     "layer 1 reverse: weight_hh holds inf, expected finite values"},
+    {"InfiniteBias", [](GruNetwork& n) { n.layers[2].bias.data()[19] = -kInfinity; },
+     "layer 1: bias holds -inf, expected finite values"},
+    {"ShortBias", [](GruNetwork& n) { n.layers[1].bias = AlignedBuffer(15); },
+     "layer 0 reverse: bias has 15 values, expected 20"},
+    {"FewLayers", [](GruNetwork& n) { n.layers.pop_back(); },
+     "weights of 3 layers and directions came, expected 2 \\* 2"},
+    {"NoInput", [](GruNetwork& n) { n.config.input_size = 0; }, "input_size is 0, expected 1 or more"},
+    {"NoHidden", [](GruNetwork& n) { n.config.hidden_size = -1; }, "hidden_size is -1, expected 1 or more"},
+    {"NoLayers", [](GruNetwork& n) { n.config.num_layers = 0; }, "num_layers is 0, expected 1 or more"},
+    {"ThreeDirections", [](GruNetwork& n) { n.config.num_directions = 3; },
+     "num_directions is 3, expected 1 or 2"},
+    {"HugeHidden", [](GruNetwork& n) { n.config.hidden_size = int64_t{1} << 40; },
+     "layer 0: weight_ih has 45 values, expected [0-9]+"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Rows, BadNetworkTest, ::testing::ValuesIn(kBadNetworks),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+}  // namespace
+}  // namespace gruserve

@@ -13,20 +13,24 @@
 #include <functional>
 #include <memory>
 
+#include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "core/base/clock.h"
 #include "core/runtime/executor.h"
+#include "core/runtime/usable_processors.h"
 
 namespace gruserve {
 
 class ComputePool : public Executor {
  public:
   struct Options {
-    int num_workers = 0;                  // 0: the processors this process may use.
+    int num_workers = 0;                  // 0: UsableProcessors().
     int64_t max_queued_steps = 1 << 20;   // Steps waiting, over all models.
     int64_t max_queued_sequences = 1024;  // Sequences waiting or begun.
     // Called after each batch of steps, on its worker: model, rows, how long
     // its oldest step had waited, how long it ran. May be empty; must be quick.
-    std::function<void(const LoadedModel&, int64_t rows, absl::Duration waited, absl::Duration ran)> observe_batch;
+    std::function<void(const LoadedModel&, int64_t rows, absl::Duration waited, absl::Duration ran)>
+        observe_batch;
   };
 
   // REQUIRES: `clock` outlives the pool.
@@ -43,10 +47,6 @@ class ComputePool : public Executor {
   class Core;
   std::unique_ptr<Core> core_;
 };
-
-// Processors this process may use: its affinity mask, capped by the CPU quota
-// of its cgroup. At least 1.
-int UsableProcessors();
 
 }  // namespace gruserve
 

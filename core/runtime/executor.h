@@ -11,6 +11,7 @@
 #define GRUSERVE_CORE_RUNTIME_EXECUTOR_H_
 
 #include <atomic>
+#include <memory>
 #include <span>
 
 #include "absl/status/status.h"
@@ -33,6 +34,10 @@ class StepTask {
   const LoadedModel* model = nullptr;
   std::span<const StepRow> rows;
   absl::Time deadline = absl::InfiniteFuture();
+
+  // The executor's own, from Submit until done.
+  StepTask* next_queued = nullptr;
+  absl::Time queued_at;
 };
 
 // A whole sequence, or a chunk of a session.
@@ -49,6 +54,10 @@ class SequenceTask {
   absl::Time deadline = absl::InfiniteFuture();
   // Anyone may set it; looked at between slices.
   std::atomic<bool> cancelled = false;
+
+  // The executor's own, from Submit until done.
+  SequenceTask* next_queued = nullptr;
+  std::unique_ptr<SequenceRun> run;
 };
 
 class Executor {

@@ -45,6 +45,8 @@ struct SessionOp {
   // Not OK where the decoder refused the operation: it still takes its turn, so
   // that its error comes in order and the barrier rises.
   absl::Status refused;
+  // kClose from outside of any stream: also where a stream holds the session.
+  bool close_held = false;
   // For the sink's own use; the session does not look at them.
   uint32_t tag = 0;
   uint32_t form = 0;
@@ -71,13 +73,17 @@ class SessionSink {
  public:
   virtual ~SessionSink() = default;
 
-  // The result of one operation; in order for each session. Short, and with no
-  // lock of a session held.
+  // The result of one operation, exactly one for each Submit; in order for each
+  // session. Short, and with no lock of a session held; it may come within the
+  // Submit itself, from any other thread, and after OnDetached.
   virtual void OnOpDone(SessionOp op, SessionOpResult result) = 0;
 
-  // The session that was attached here as `handle` is no longer: fenced (`epoch`
-  // is the new one) or evicted.
-  virtual void OnDetached(uint32_t handle, const absl::Status& status, SessionErrorReason reason, uint64_t epoch) = 0;
+  // The session that was attached here as `handle` is no longer: fenced (ABORTED,
+  // kFenced; `epoch` is the new one), evicted (NOT_FOUND, kEvictedIdle), closed
+  // from outside (NOT_FOUND, kNone), or let go because far more operations came
+  // than it had credits for (RESOURCE_EXHAUSTED, kCredits; it stays detached).
+  virtual void OnDetached(uint32_t handle, const absl::Status& status, SessionErrorReason reason,
+                          uint64_t epoch) = 0;
 };
 
 }  // namespace gruserve

@@ -1,0 +1,244 @@
+#include "core/session/session_table.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/checked_math.h"
+#include "core/base/status_macros.h"
+#include "core/session/session_id.h"
+#include "core/session/session_roster.h"
+
+namespace gruserve {
+namespace {
+
+// Sessions that one pass of Expire ends before it lets others at the table.
+constexpr size_t kMaxPass = 256;
+
+std::string ModelName(const std::string& name, int64_t version) {
+  return absl::StrCat("\"", name, "\" version ", version);
+}
+
+// What needs no table to be seen wrong.
+absl::Status CheckOpen(const OpenSessionOptions& options) {
+  if (!options.id.empty()) GRUSERVE_RETURN_IF_ERROR(CheckSessionId(options.id));
+  if (options.mode == OpenMode::kResume && options.id.empty()) {
+    return absl::InvalidArgumentError("session_id is empty, RESUME expects one");
+  }
+  if (options.mode == OpenMode::kResume && !options.h_0.empty()) {
+    return absl::InvalidArgumentError("h_0 is given, RESUME expects none: the session has its state");
+  }
+  if (options.mode == OpenMode::kCreate && IsMintedSessionId(options.id)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "session_id is \"", options.id, "\", a form that only the server gives out: leave it empty"));
+  }
+  if (options.batch_size < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("batch_size is ", options.batch_size, ", must be 0 (unbatched) or at least 1"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckCreate(const OpenSessionOptions& options) {
+  if (options.model == nullptr) {
+    return absl::InvalidArgumentError("model is missing, a new session expects one");
+  }
+  if (IsMintedSessionId(options.id) && options.mode != OpenMode::kCreate) {
+    return absl::InvalidArgumentError(absl::StrCat("session_id is \"", options.id,
+                                                   "\", which is not open here, and a form that only the ",
+                                                   "server gives out: leave it empty to open a new session"));
+  }
+  const GruConfig& config = options.model->config();
+  if (!config.steppable()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("model ", ModelName(options.model->name(), options.model->version()),
+                     " is bidirectional and cannot step: its reverse direction needs the whole sequence; ",
+                     "use InferSequence"));
+  }
+  const int64_t rows = std::max<int64_t>(options.batch_size, 1);
+  const auto size = static_cast<int64_t>(options.h_0.size());
+  if (size != 0 && CheckedMultiply(rows, config.state_size()) != size) {
+    return absl::InvalidArgumentError(absl::StrCat("h_0 has ", size, " values, a session of ", rows,
+                                                   " rows of this model expects ", config.state_size(),
+                                                   " a row"));
+  }
+  return absl::OkStatus();
+}
+
+// Whether `options` may have the session of `entry`.
+absl::Status CheckResume(const OpenSessionOptions& options, const SessionRoster::Entry& entry) {
+  const Session& session = *entry.session;
+  if (options.model != nullptr &&
+      (options.model->name() != session.model()->name() ||
+       (!options.any_version && options.model->version() != session.model()->version()))) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "model is ", ModelName(options.model->name(), options.model->version()), ", session \"", session.id(),
+        "\" has ", ModelName(session.model()->name(), session.model()->version())));
+  }
+  if (options.batch_size != 0 && options.batch_size != session.batch_size()) {
+    return absl::InvalidArgumentError(absl::StrCat("batch_size is ", options.batch_size, ", session \"",
+                                                   session.id(), "\" has ", session.batch_size()));
+  }
+  const bool same_client = !options.attachment.client_instance.empty() &&
+                           options.attachment.client_instance == entry.attachment.client_instance;
+  if (entry.attachment.sink != nullptr && !same_client && !options.take_over) {
+    return absl::FailedPreconditionError(absl::StrCat("another client's stream holds session \"",
+                                                      session.id(),
+                                                      "\": set take_over to resume it all the same"));
+  }
+  return absl::OkStatus();
+}
+
+// Resumes the live session of `entry` for `options`; `displaced` must be told.
+absl::StatusOr<std::shared_ptr<Session>> Resume(const OpenSessionOptions& options, SessionRoster& roster,
+                                                SessionRoster::Entry* entry, SessionRoster::Notice* displaced)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(roster.mu) {
+  if (options.mode == OpenMode::kCreate) {
+    return absl::AlreadyExistsError(absl::StrCat("session \"", options.id, "\" is open already"));
+  }
+  GRUSERVE_RETURN_IF_ERROR(CheckResume(options, *entry));
+  GRUSERVE_ASSIGN_OR_RETURN(entry->epoch, entry->session->Attach(options.attachment.sink.get()));
+  entry->close_with_stream = options.close_with_stream;
+  displaced->attachment = roster.Attach(entry, options.attachment);
+  displaced->status = absl::AbortedError(
+      absl::StrCat("another stream resumed session \"", options.id, "\", under epoch ", entry->epoch));
+  displaced->reason = SessionErrorReason::kFenced;
+  displaced->epoch = entry->epoch;
+  ++roster.counters.resumed;
+  return entry->session;
+}
+
+}  // namespace
+
+SessionTable::SessionTable(Options options, Executor* executor, Clock* clock)
+    : options_(options),
+      executor_(executor),
+      clock_(clock),
+      roster_(std::make_shared<SessionRoster>(options, clock)) {}
+
+SessionTable::~SessionTable() = default;
+
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(OpenSessionOptions options) {
+  GRUSERVE_RETURN_IF_ERROR(CheckOpen(options));
+  if (options.id.empty()) {
+    options.id = MintSessionId();
+    options.mode = OpenMode::kCreate;
+  }
+  SessionRoster::Notice displaced;
+  absl::StatusOr<std::shared_ptr<Session>> session(nullptr);
+  {
+    absl::MutexLock lock(&roster_->mu);
+    if (roster_->stopped) return absl::UnavailableError("the server is shutting down and opens no sessions");
+    SessionRoster::Entry* entry = roster_->Find(options.id);
+    if (entry != nullptr) {
+      session = Resume(options, *roster_, entry, &displaced);
+    } else if (options.mode == OpenMode::kResume) {
+      session = roster_->NotFound(options.id);
+    }
+  }
+  displaced.Tell();
+  if (!session.ok() || *session != nullptr) return session;
+  return Create(options);
+}
+
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionOptions& options) {
+  GRUSERVE_RETURN_IF_ERROR(CheckCreate(options));
+  const int64_t bytes = Session::MemoryBytes(*options.model, std::max<int64_t>(options.batch_size, 1));
+  {
+    absl::MutexLock lock(&roster_->mu);
+    GRUSERVE_RETURN_IF_ERROR(roster_->Charge(bytes));
+  }
+  auto session =
+      std::make_shared<Session>(Session::Options{options.id, options.model, options.batch_size,
+                                                 options_.max_inflight, options.attachment.sink.get()},
+                                options.h_0, roster_, executor_, clock_);
+  {
+    absl::MutexLock lock(&roster_->mu);
+    if (!roster_->stopped && roster_->Find(options.id) == nullptr) {
+      roster_->Add(session, options.attachment, options.close_with_stream);
+      return session;
+    }
+    roster_->Refund(bytes);
+  }
+  return Open(options);  // Somebody was faster: that one is now what is found.
+}
+
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(const std::string& id) {
+  absl::MutexLock lock(&roster_->mu);
+  const SessionRoster::Entry* entry = roster_->Find(id);
+  if (entry == nullptr) return roster_->NotFound(id);
+  return entry->session;
+}
+
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::FindDetached(const std::string& id) {
+  absl::MutexLock lock(&roster_->mu);
+  const SessionRoster::Entry* entry = roster_->Find(id);
+  if (entry == nullptr) return roster_->NotFound(id);
+  if (entry->attachment.sink != nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("a stream holds session \"", id, "\": operate on it there"));
+  }
+  return entry->session;
+}
+
+std::vector<SessionDescription> SessionTable::List(const std::string& after, int64_t limit,
+                                                   const std::string& model) {
+  std::vector<std::shared_ptr<Session>> sessions;
+  {
+    absl::MutexLock lock(&roster_->mu);
+    for (auto it = roster_->After(after); it != roster_->end(); ++it) {
+      if (static_cast<int64_t>(sessions.size()) >= limit) break;
+      if (model.empty() || it->second.session->model()->name() == model)
+        sessions.push_back(it->second.session);
+    }
+  }
+  std::vector<SessionDescription> descriptions;
+  descriptions.reserve(sessions.size());
+  for (const auto& session : sessions) descriptions.push_back(session->Describe());
+  return descriptions;
+}
+
+void SessionTable::DetachAll(const SessionSink* sink) {
+  std::vector<std::shared_ptr<Session>> to_close;
+  std::vector<SessionAttachment> released;  // Their sinks go without the lock.
+  {
+    absl::MutexLock lock(&roster_->mu);
+    for (SessionRoster::Entry* entry : roster_->HeldBy(sink)) {
+      released.push_back(roster_->Release(entry));
+      if (entry->close_with_stream) to_close.push_back(entry->session);
+    }
+  }
+  for (const auto& session : to_close) {
+    SessionOp close;
+    close.kind = SessionOpKind::kClose;
+    session->Submit(std::move(close), nullptr);
+  }
+}
+
+absl::Time SessionTable::Expire() {
+  while (true) {
+    std::vector<SessionRoster::Evicted> evicted;
+    {
+      absl::MutexLock lock(&roster_->mu);
+      evicted = roster_->TakeDue(kMaxPass);
+      if (evicted.empty()) return roster_->NextDue();
+    }
+    for (const auto& [session, notice] : evicted) {
+      session->FreeState();
+      notice.Tell();
+    }
+  }
+}
+
+void SessionTable::StopOpening() {
+  absl::MutexLock lock(&roster_->mu);
+  roster_->stopped = true;
+}
+
+SessionTable::Counters SessionTable::counters() const {
+  absl::MutexLock lock(&roster_->mu);
+  return roster_->counters;
+}
+
+}  // namespace gruserve

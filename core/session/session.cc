@@ -149,11 +149,6 @@ Session::IdleVerdict Session::EndIfIdleSince(absl::Time latest, const absl::Stat
   return {true, last_done_};
 }
 
-bool Session::ended() const {
-  absl::MutexLock lock(&mu_);
-  return !ended_.ok();
-}
-
 void Session::Pump() {
   while (TakeNext()) {
     if (Start()) return;  // The executor's thread goes on.

@@ -126,8 +126,6 @@ class Session : public std::enable_shared_from_this<Session> {
   };
   IdleVerdict EndIfIdleSince(absl::Time latest, const absl::Status& why) ABSL_LOCKS_EXCLUDED(mu_);
   void FreeState() { state_.Free(); }
-  // Whether it has ended, so that its id is free.
-  bool ended() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   // One place in the queue: an operation, or a read.

@@ -155,7 +155,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionO
                                 options.h_0, roster_, executor_, clock_);
   {
     absl::MutexLock lock(&roster_->mu);
-    if (!roster_->stopped && roster_->Find(options.id) == nullptr) {
+    if (roster_->Find(options.id) == nullptr) {
       roster_->Add(session, options.attachment, options.close_with_stream);
       return session;
     }

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <random>
 #include <string_view>
 
+#include "absl/random/random.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -42,10 +42,11 @@ bool IsMintedSessionId(const std::string& id) {
 }
 
 std::string MintSessionId() {
-  std::random_device device;  // The kernel's generator: ids must not be guessable.
-  std::string id(kMintedPrefix);
-  for (int i = 0; i < 4; ++i) absl::StrAppend(&id, absl::Hex(uint32_t{device()}, absl::kZeroPad8));
-  return id;
+  // Randen, seeded from the kernel: ids cannot be guessed from others.
+  thread_local absl::BitGen generator;
+  return absl::StrCat(std::string(kMintedPrefix),
+                      absl::Hex(absl::Uniform<uint64_t>(generator), absl::kZeroPad16),
+                      absl::Hex(absl::Uniform<uint64_t>(generator), absl::kZeroPad16));
 }
 
 }  // namespace gruserve

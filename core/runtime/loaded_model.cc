@@ -1,0 +1,26 @@
+#include "core/runtime/loaded_model.h"
+
+#include <utility>
+
+#include "core/base/status_macros.h"
+
+namespace gruserve {
+
+absl::StatusOr<std::shared_ptr<const LoadedModel>> LoadedModel::Create(std::string name, int64_t version,
+                                                                       std::string weights_sha256,
+                                                                       std::shared_ptr<const Model> model,
+                                                                       int num_workers) {
+  std::shared_ptr<LoadedModel> loaded(new LoadedModel);
+  for (int i = 0; i < num_workers; ++i) {
+    GRUSERVE_ASSIGN_OR_RETURN(std::unique_ptr<Replica> replica, Replica::Create(model));
+    loaded->replicas_.push_back(std::move(replica));
+  }
+  loaded->slab_ = std::make_unique<StateSlab>(model->config().state_size());
+  loaded->name_ = std::move(name);
+  loaded->version_ = version;
+  loaded->weights_sha256_ = std::move(weights_sha256);
+  loaded->model_ = std::move(model);
+  return loaded;
+}
+
+}  // namespace gruserve

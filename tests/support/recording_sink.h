@@ -1,0 +1,59 @@
+// A session sink that keeps what it is told. Thread-safe; read it while nothing
+// runs.
+
+#ifndef GRUSERVE_TESTS_SUPPORT_RECORDING_SINK_H_
+#define GRUSERVE_TESTS_SUPPORT_RECORDING_SINK_H_
+
+#include <cstdint>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "core/session/session_op.h"
+
+namespace gruserve {
+
+class RecordingSink : public SessionSink {
+ public:
+  struct Detached {
+    uint32_t handle = 0;
+    absl::Status status;
+    SessionErrorReason reason = SessionErrorReason::kNone;
+    uint64_t epoch = 0;
+  };
+  using Listener = std::function<void(const SessionOp&, const SessionOpResult&)>;
+
+  // `listener` is called before a result is kept, without a lock.
+  explicit RecordingSink(Listener listener = nullptr) : listener_(std::move(listener)) {}
+
+  void OnOpDone(SessionOp op, SessionOpResult result) override {
+    if (listener_) listener_(op, result);
+    absl::MutexLock lock(&mu_);
+    ops_.push_back(std::move(op));
+    results_.push_back(std::move(result));
+  }
+
+  void OnDetached(uint32_t handle, const absl::Status& status, SessionErrorReason reason,
+                  uint64_t epoch) override {
+    absl::MutexLock lock(&mu_);
+    detached_.push_back({handle, status, reason, epoch});
+  }
+
+  const std::vector<SessionOp>& ops() const { return ops_; }
+  const std::vector<SessionOpResult>& results() const { return results_; }
+  const std::vector<Detached>& detached() const { return detached_; }
+  const SessionOpResult& last() const { return results_.back(); }
+
+ private:
+  const Listener listener_;
+  absl::Mutex mu_;
+  std::vector<SessionOp> ops_;
+  std::vector<SessionOpResult> results_;
+  std::vector<Detached> detached_;
+};
+
+}  // namespace gruserve
+
+#endif  // GRUSERVE_TESTS_SUPPORT_RECORDING_SINK_H_

@@ -20,7 +20,7 @@ namespace {
 
 constexpr int64_t kMaxRows = 64;
 constexpr int64_t kStepBatches[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64};
-constexpr int64_t kSliceBatches[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};
+constexpr int64_t kSliceBatches[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64};
 constexpr int64_t kSliceSteps[] = {2, 4, 8, 16, 32, 64, 128};
 constexpr double kMaxSliceFlops = 1e9;
 constexpr int64_t kMaxSliceRows = 4096;  // Time steps times batch.

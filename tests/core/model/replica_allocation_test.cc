@@ -29,6 +29,11 @@ bool CalledByDnnl(void* return_address) {
 
 // Not inlined: the return address names the caller, and gcc 12 takes an inlined
 // pair of these for a mismatched one.
+[[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  if (counting && !CalledByDnnl(__builtin_return_address(0))) ++our_allocations;
+  return std::malloc(size == 0 ? 1 : size);
+}
+
 [[gnu::noinline]] void* operator new(size_t size) {
   if (counting && !CalledByDnnl(__builtin_return_address(0))) ++our_allocations;
   void* const memory = std::malloc(size == 0 ? 1 : size);

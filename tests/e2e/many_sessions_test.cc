@@ -15,9 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/model/replica.h"
 #include "tests/support/in_process_server.h"
-#include "tests/support/random_gru.h"
 #include "tests/support/raw_stream.h"
 #include "tests/support/reference_gru.h"
 #include "tests/support/test_repository.h"
@@ -29,18 +27,11 @@ constexpr int kSessions = 1000;
 // Above torch's own float32 error on these shapes; see tests/golden.
 constexpr double kReferenceBound = 1e-6;
 
-std::vector<float> RandomFloats(std::mt19937_64& random, int64_t count) {
-  std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
-  std::vector<float> floats(static_cast<size_t>(count));
-  for (float& value : floats) value = uniform(random);
-  return floats;
-}
-
 // One session's script, made from its own seed.
 struct Script {
-  Script(uint64_t seed, const TestModel& test_model) : model(&test_model) {
-    std::mt19937_64 random(seed);
-    const GruConfig& config = model->network().config;
+  Script(uint32_t seed, const TestModel& test_model) : model(&test_model) {
+    std::mt19937 random(seed);
+    const GruConfig& config = model->config();
     time_steps = std::uniform_int_distribution<int64_t>(1, 40)(random);
     inputs = RandomFloats(random, time_steps * config.input_size);
     if (random() % 2 == 0) h_0 = RandomFloats(random, config.state_size());
@@ -56,7 +47,7 @@ struct Script {
 
   // The next step or chunk, as a command for `handle`.
   v1::SessionCommand NextCommand(uint32_t handle) {
-    const int64_t features = model->network().config.input_size;
+    const int64_t features = model->config().input_size;
     const int64_t steps = chunks[next_chunk++];
     const std::span<const float> rows(inputs.data() + sent * features, static_cast<size_t>(steps * features));
     sent += steps;
@@ -65,7 +56,7 @@ struct Script {
 
   v1::SessionCommand Open(uint32_t handle) const {
     v1::SessionCommand command = OpenCommand(handle, model->name());
-    const GruConfig& config = model->network().config;
+    const GruConfig& config = model->config();
     if (!h_0.empty()) {
       const bool cell = config.module_kind == ModuleKind::kGruCell;
       *command.mutable_open()->mutable_h_0() =
@@ -85,7 +76,7 @@ struct Script {
 };
 
 // Sends the scripts' commands in a random order, reads all events, and closes.
-void Converse(const std::shared_ptr<grpc::Channel>& channel, std::span<Script*> scripts, uint64_t seed) {
+void Converse(const std::shared_ptr<grpc::Channel>& channel, std::span<Script*> scripts, uint32_t seed) {
   RawStream stream(channel);
   std::thread reader([&] {
     while (const auto event = stream.Next()) {
@@ -96,7 +87,7 @@ void Converse(const std::shared_ptr<grpc::Channel>& channel, std::span<Script*> 
       outputs.insert(outputs.end(), output.begin(), output.end());
     }
   });
-  std::mt19937_64 random(seed);
+  std::mt19937 random(seed);
   v1::StreamStepsRequest request;
   std::vector<uint32_t> open;
   for (uint32_t handle = 1; handle <= scripts.size(); ++handle) {
@@ -122,28 +113,10 @@ void Converse(const std::shared_ptr<grpc::Channel>& channel, std::span<Script*> 
   EXPECT_TRUE(stream.Finish().ok());
 }
 
-// The session's outputs computed alone, step by step, with no server.
-std::vector<float> Alone(const Script& script) {
-  const GruConfig& config = script.model->network().config;
-  std::vector<float> state = script.h_0;
-  state.resize(static_cast<size_t>(config.state_size()));
-  std::vector<float> outputs(static_cast<size_t>(script.time_steps * config.hidden_size));
-  for (int64_t t = 0; t < script.time_steps; ++t) {
-    const StepRow row{.input = script.inputs.data() + t * config.input_size,
-                      .state = state.data(),
-                      .output = outputs.data() + t * config.hidden_size};
-    EXPECT_TRUE(script.model->replica().RunSteps({&row, 1}).ok());
-  }
-  return outputs;
-}
-
 double ReferenceError(const Script& script) {
-  const GruConfig& config = script.model->network().config;
+  const GruConfig& config = script.model->config();
   const ReferenceResult reference =
-      ReferenceGru(script.model->random_gru(), {.time_steps = script.time_steps,
-                                                .batch_size = 1,
-                                                .input = {script.inputs.begin(), script.inputs.end()},
-                                                .h_0 = {script.h_0.begin(), script.h_0.end()}});
+      ReferenceGru(script.model->gru(), script.time_steps, 1, script.inputs, script.h_0);
   double worst = 0;
   for (size_t i = 0; i < static_cast<size_t>(script.time_steps * config.hidden_size); ++i) {
     worst = std::max(worst, std::abs(reference.output[i] - static_cast<double>(script.outputs[i])));
@@ -154,8 +127,8 @@ double ReferenceError(const Script& script) {
 class ManySessionsTest : public testing::TestWithParam<int> {};
 
 TEST_P(ManySessionsTest, EveryOutputHasTheBitsOfItsSessionAlone) {
-  const uint64_t seed = std::random_device()();
-  std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
+  const uint32_t seed = std::random_device()();
+  std::printf("seed %u\n", seed);
   TestRepository repository;
   const std::vector<const TestModel*> models = {
       &repository.Add("cell", {.module_kind = ModuleKind::kGruCell, .input_size = 5, .hidden_size = 10}, 1),
@@ -163,7 +136,7 @@ TEST_P(ManySessionsTest, EveryOutputHasTheBitsOfItsSessionAlone) {
       &repository.Add("unbiased", {.input_size = 3, .hidden_size = 33, .bias = false}, 3)};
   const auto server = InProcessServer::Start(repository.root());
 
-  std::mt19937_64 random(seed);
+  std::mt19937 random(seed);
   std::vector<Script> scripts;
   for (int i = 0; i < kSessions; ++i) scripts.emplace_back(random(), *models[random() % models.size()]);
   std::vector<Script*> shuffled;
@@ -182,7 +155,7 @@ TEST_P(ManySessionsTest, EveryOutputHasTheBitsOfItsSessionAlone) {
 
   double worst = 0;
   for (const Script& script : scripts) {
-    ASSERT_EQ(script.outputs, Alone(script)) << script.model->name() << ", " << script.time_steps << " steps";
+    ASSERT_EQ(script.outputs, script.model->Alone(script.inputs, script.h_0)) << script.model->name() << ", " << script.time_steps << " steps";
     worst = std::max(worst, ReferenceError(script));
   }
   std::printf("largest difference to the reference: %.3g\n", worst);

@@ -4,19 +4,18 @@
 #ifndef GRUSERVE_CORE_MODEL_IMPORT_STATE_DICT_IMPORTER_H_
 #define GRUSERVE_CORE_MODEL_IMPORT_STATE_DICT_IMPORTER_H_
 
-#include <filesystem>
-
 #include "absl/status/statusor.h"
 #include "core/model/gru_weights.h"
+#include "core/model/import/safetensors_reader.h"
 
 namespace gruserve {
 
 // InvalidArgument, naming the tensor, what came and what was wanted, for
 // anything that is not exactly one GRU or GRUCell: a foreign tensor, half a
 // direction, one bias without the other, four gates (an LSTM), a wrong shape or
-// dtype, a weight that is not finite. One key prefix that all tensors share is
-// stripped. F32 is kept; F16, BF16 and F64 are converted to f32.
-absl::StatusOr<GruNetwork> ImportStateDict(const std::filesystem::path& file);
+// dtype. One key prefix that all tensors share is stripped. F32 is kept; F16,
+// BF16 and F64 are converted to f32.
+absl::StatusOr<GruNetwork> ImportStateDict(const SafetensorsFile& file);
 
 }  // namespace gruserve
 

@@ -1,0 +1,57 @@
+// A repository folder with random models, for tests that start a server; gone
+// with the object. Not thread-safe.
+
+#ifndef GRUSERVE_TESTS_SUPPORT_TEST_REPOSITORY_H_
+#define GRUSERVE_TESTS_SUPPORT_TEST_REPOSITORY_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/model/replica.h"
+#include "tests/support/reference_gru.h"
+
+namespace gruserve {
+
+// One of its models, and what the test needs to know the right answers.
+class TestModel {
+ public:
+  TestModel(std::string name, uint32_t seed, const GruConfig& config);
+
+  const std::string& name() const { return name_; }
+  const GruConfig& config() const { return gru_.config; }
+  const RandomGruNetwork& gru() const { return gru_; }
+
+  // The outputs [T, H] of one row alone, step by step, with no server. `h_0`
+  // [layers, H] may be empty. REQUIRES: the model is steppable.
+  std::vector<float> Alone(std::span<const float> inputs, std::span<const float> h_0 = {}) const;
+
+ private:
+  const std::string name_;
+  const RandomGruNetwork gru_;
+  std::unique_ptr<Replica> replica_;
+};
+
+class TestRepository {
+ public:
+  TestRepository();
+  ~TestRepository();
+
+  const std::filesystem::path& root() const { return root_; }
+
+  // Adds version 1 of a random model; it lives as long as the repository.
+  const TestModel& Add(const std::string& name, const GruConfig& config, uint32_t seed);
+  // Adds version 1 of a model whose file cannot be read.
+  void AddBroken(const std::string& name);
+
+ private:
+  std::filesystem::path root_;
+  std::vector<std::unique_ptr<TestModel>> models_;
+};
+
+}  // namespace gruserve
+
+#endif  // GRUSERVE_TESTS_SUPPORT_TEST_REPOSITORY_H_

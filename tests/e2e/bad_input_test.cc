@@ -83,7 +83,8 @@ std::function<Outcome(const BadInputServer&)> Stream(std::vector<v1::SessionComm
     stream.HalfClose();
     Outcome outcome;
     while (const auto event = stream.Next()) {
-      if (event->has_error() && outcome.code == 0) outcome = {event->error().code(), event->error().message()};
+      if (event->has_error() && outcome.code == 0)
+        outcome = {event->error().code(), event->error().message()};
     }
     const grpc::Status status = stream.Finish();
     EXPECT_TRUE(status.ok()) << "an error of a session ended its stream: " << status.error_message();
@@ -122,17 +123,25 @@ std::vector<BadInput> TensorRows() {
   const auto max = std::numeric_limits<int64_t>::max();
   return {
       {"input missing", Sequence([](auto& r) { r.clear_input(); }), StatusCode::INVALID_ARGUMENT, "input"},
-      {"shape missing", Sequence([](auto& r) { r.mutable_input()->clear_shape(); }), StatusCode::INVALID_ARGUMENT,
-       "input.*shape|input has 0 dimensions"},
-      {"one dimension", Sequence([](auto& r) { *r.mutable_input() = Filled({3}); }), StatusCode::INVALID_ARGUMENT,
-       "input.* 1.*(2|3)"},
-      {"four dimensions", Sequence([](auto& r) { *r.mutable_input() = Filled({1, 2, 1, 3}); }),
+      {"shape missing", Sequence([](auto& r) { r.mutable_input()->clear_shape(); }),
+       StatusCode::INVALID_ARGUMENT, "input.*shape|input has 0 dimensions"},
+      {"one dimension", Sequence([](auto& r) { *r.mutable_input() = Filled({3}); }),
+       StatusCode::INVALID_ARGUMENT, "input.* 1.*(2|3)"},
+      {"four dimensions", Sequence([](auto& r) {
+         *r.mutable_input() = Filled({1, 2, 1, 3});
+       }),
        StatusCode::INVALID_ARGUMENT, "input.* 4.*(2|3)"},
-      {"feature size", Sequence([](auto& r) { *r.mutable_input() = Filled({4, 2, 5}); }),
+      {"feature size", Sequence([](auto& r) {
+         *r.mutable_input() = Filled({4, 2, 5});
+       }),
        StatusCode::INVALID_ARGUMENT, R"(input\.shape\[2\] is 5.*demo.*3)"},
-      {"feature size unbatched", Sequence([](auto& r) { *r.mutable_input() = Filled({4, 5}); }),
+      {"feature size unbatched", Sequence([](auto& r) {
+         *r.mutable_input() = Filled({4, 5});
+       }),
        StatusCode::INVALID_ARGUMENT, R"(input\.shape\[1\] is 5.*demo.*3)"},
-      {"no time steps", Sequence([](auto& r) { *r.mutable_input() = Filled({0, 2, 3}); }),
+      {"no time steps", Sequence([](auto& r) {
+         *r.mutable_input() = Filled({0, 2, 3});
+       }),
        StatusCode::INVALID_ARGUMENT, R"(input\.shape\[0\] is 0)"},
       {"no time steps batch first", Sequence([](auto& r) {
          *r.mutable_input() = Filled({2, 0, 3});
@@ -166,26 +175,35 @@ std::vector<BadInput> TensorRows() {
        StatusCode::INVALID_ARGUMENT, "input.*values.*raw"},
       {"neither values nor raw", Sequence([](auto& r) { r.mutable_input()->clear_raw(); }),
        StatusCode::INVALID_ARGUMENT, "input.*24"},
-      {"unknown dtype", Sequence([](auto& r) { r.mutable_input()->set_dtype(static_cast<v1::DataType>(77)); }),
+      {"unknown dtype",
+       Sequence([](auto& r) { r.mutable_input()->set_dtype(static_cast<v1::DataType>(77)); }),
        StatusCode::INVALID_ARGUMENT, "input.dtype is 77"},
   };
 }
 
 std::vector<BadInput> SequenceRows() {
   return {
-      {"h_0 unbatched", Sequence([](auto& r) { *r.mutable_h_0() = Filled({2, 4}); }), StatusCode::INVALID_ARGUMENT,
-       "h_0.* 2.*3"},
+      {"h_0 unbatched", Sequence([](auto& r) {
+         *r.mutable_h_0() = Filled({2, 4});
+       }),
+       StatusCode::INVALID_ARGUMENT, "h_0.* 2.*3"},
       {"h_0 batched for unbatched", Sequence([](auto& r) {
          *r.mutable_input() = Filled({4, 3});
          *r.mutable_h_0() = Filled({2, 1, 4});
        }),
        StatusCode::INVALID_ARGUMENT, "h_0.* 3.*2"},
-      {"h_0 layers", Sequence([](auto& r) { *r.mutable_h_0() = Filled({3, 2, 4}); }), StatusCode::INVALID_ARGUMENT,
-       R"(h_0\.shape\[0\] is 3.* 2)"},
-      {"h_0 batch", Sequence([](auto& r) { *r.mutable_h_0() = Filled({2, 5, 4}); }), StatusCode::INVALID_ARGUMENT,
-       R"(h_0\.shape\[1\] is 5.* 2)"},
-      {"h_0 hidden", Sequence([](auto& r) { *r.mutable_h_0() = Filled({2, 2, 7}); }), StatusCode::INVALID_ARGUMENT,
-       R"(h_0\.shape\[2\] is 7.* 4)"},
+      {"h_0 layers", Sequence([](auto& r) {
+         *r.mutable_h_0() = Filled({3, 2, 4});
+       }),
+       StatusCode::INVALID_ARGUMENT, R"(h_0\.shape\[0\] is 3.* 2)"},
+      {"h_0 batch", Sequence([](auto& r) {
+         *r.mutable_h_0() = Filled({2, 5, 4});
+       }),
+       StatusCode::INVALID_ARGUMENT, R"(h_0\.shape\[1\] is 5.* 2)"},
+      {"h_0 hidden", Sequence([](auto& r) {
+         *r.mutable_h_0() = Filled({2, 2, 7});
+       }),
+       StatusCode::INVALID_ARGUMENT, R"(h_0\.shape\[2\] is 7.* 4)"},
       {"h_0 batch first", Sequence([](auto& r) {
          *r.mutable_input() = Filled({5, 4, 3});
          r.set_batch_first(true);
@@ -221,13 +239,17 @@ std::vector<BadInput> SequenceRows() {
          r.add_lengths(4);
        }),
        StatusCode::INVALID_ARGUMENT, "lengths"},
-      {"output selection", Sequence([](auto& r) { r.set_output_selection(static_cast<v1::OutputSelection>(9)); }),
+      {"output selection",
+       Sequence([](auto& r) { r.set_output_selection(static_cast<v1::OutputSelection>(9)); }),
        StatusCode::INVALID_ARGUMENT, "output_selection is 9"},
       {"keep with batch", Sequence([](auto& r) { r.mutable_keep_session()->set_batch_size(2); }),
        StatusCode::INVALID_ARGUMENT, "keep_session.batch_size"},
-      {"keep with h_0", Sequence([](auto& r) { *r.mutable_keep_session()->mutable_h_0() = Filled({2, 2, 4}); }),
+      {"keep with h_0", Sequence([](auto& r) {
+         *r.mutable_keep_session()->mutable_h_0() = Filled({2, 2, 4});
+       }),
        StatusCode::INVALID_ARGUMENT, "keep_session.h_0"},
-      {"keep with model", Sequence([](auto& r) { r.mutable_keep_session()->mutable_model()->set_name("demo"); }),
+      {"keep with model",
+       Sequence([](auto& r) { r.mutable_keep_session()->mutable_model()->set_name("demo"); }),
        StatusCode::INVALID_ARGUMENT, "keep_session.model"},
       {"keep of bidirectional", Sequence([](auto& r) {
          r.mutable_model()->set_name("bi");
@@ -251,16 +273,24 @@ std::vector<BadInput> SequenceRows() {
 
 std::vector<BadInput> CellRows() {
   return {
-      {"cell rank", Cell([](auto& r) { *r.mutable_input() = Filled({1, 2, 5}); }), StatusCode::INVALID_ARGUMENT,
-       "input.* 3.*(1|2)"},
-      {"cell features", Cell([](auto& r) { *r.mutable_input() = Filled({2, 6}); }), StatusCode::INVALID_ARGUMENT,
-       R"(input\.shape\[1\] is 6.*cell.*5)"},
+      {"cell rank", Cell([](auto& r) {
+         *r.mutable_input() = Filled({1, 2, 5});
+       }),
+       StatusCode::INVALID_ARGUMENT, "input.* 3.*(1|2)"},
+      {"cell features", Cell([](auto& r) {
+         *r.mutable_input() = Filled({2, 6});
+       }),
+       StatusCode::INVALID_ARGUMENT, R"(input\.shape\[1\] is 6.*cell.*5)"},
       {"cell h rank", Cell([](auto& r) { *r.mutable_h() = Filled({10}); }), StatusCode::INVALID_ARGUMENT,
        "h .* 1.*2"},
-      {"cell h batch", Cell([](auto& r) { *r.mutable_h() = Filled({3, 10}); }), StatusCode::INVALID_ARGUMENT,
-       R"(h\.shape\[0\] is 3.* 2)"},
-      {"cell h size", Cell([](auto& r) { *r.mutable_h() = Filled({2, 9}); }), StatusCode::INVALID_ARGUMENT,
-       R"(h\.shape\[1\] is 9.* 10)"},
+      {"cell h batch", Cell([](auto& r) {
+         *r.mutable_h() = Filled({3, 10});
+       }),
+       StatusCode::INVALID_ARGUMENT, R"(h\.shape\[0\] is 3.* 2)"},
+      {"cell h size", Cell([](auto& r) {
+         *r.mutable_h() = Filled({2, 9});
+       }),
+       StatusCode::INVALID_ARGUMENT, R"(h\.shape\[1\] is 9.* 10)"},
       {"cell of two layers", Cell([](auto& r) {
          r.mutable_model()->set_name("demo");
          *r.mutable_input() = Filled({2, 3});
@@ -286,8 +316,8 @@ std::vector<BadInput> OpenRows() {
        "session_id.*a/b"},
       {"id with a dash first", open([](auto& o) { o.set_session_id("-a"); }), StatusCode::INVALID_ARGUMENT,
        "session_id"},
-      {"id too long", open([](auto& o) { o.set_session_id(std::string(129, 'a')); }), StatusCode::INVALID_ARGUMENT,
-       "session_id.*12[89]"},
+      {"id too long", open([](auto& o) { o.set_session_id(std::string(129, 'a')); }),
+       StatusCode::INVALID_ARGUMENT, "session_id.*12[89]"},
       {"id of minted form", open([](auto& o) { o.set_session_id("s-" + std::string(32, '0')); }),
        StatusCode::INVALID_ARGUMENT, "session_id"},
       {"resume unknown", open([](auto& o) {
@@ -295,10 +325,10 @@ std::vector<BadInput> OpenRows() {
          o.set_mode(v1::OPEN_MODE_RESUME);
        }),
        StatusCode::NOT_FOUND, "never"},
-      {"resume without id", open([](auto& o) { o.set_mode(v1::OPEN_MODE_RESUME); }), StatusCode::INVALID_ARGUMENT,
-       "session_id"},
-      {"create the canary again", open([](auto& o) { o.set_session_id("canary"); }), StatusCode::ALREADY_EXISTS,
-       "canary"},
+      {"resume without id", open([](auto& o) { o.set_mode(v1::OPEN_MODE_RESUME); }),
+       StatusCode::INVALID_ARGUMENT, "session_id"},
+      {"create the canary again", open([](auto& o) { o.set_session_id("canary"); }),
+       StatusCode::ALREADY_EXISTS, "canary"},
       {"resume the canary", open([](auto& o) {
          o.set_session_id("canary");
          o.set_mode(v1::OPEN_MODE_RESUME);
@@ -307,8 +337,8 @@ std::vector<BadInput> OpenRows() {
       {"unknown mode", open([](auto& o) { o.set_mode(static_cast<v1::OpenMode>(8)); }),
        StatusCode::INVALID_ARGUMENT, "mode is 8"},
       {"open without model", open([](auto& o) { o.clear_model(); }), StatusCode::INVALID_ARGUMENT, "model"},
-      {"open unknown model", open([](auto& o) { o.mutable_model()->set_name("nope"); }), StatusCode::NOT_FOUND,
-       "nope"},
+      {"open unknown model", open([](auto& o) { o.mutable_model()->set_name("nope"); }),
+       StatusCode::NOT_FOUND, "nope"},
       {"open failed model", open([](auto& o) { o.mutable_model()->set_name("broken"); }),
        StatusCode::FAILED_PRECONDITION, "broken"},
       {"open bidirectional", open([](auto& o) { o.mutable_model()->set_name("bi"); }),
@@ -319,10 +349,14 @@ std::vector<BadInput> OpenRows() {
        StatusCode::RESOURCE_EXHAUSTED, "memory|budget"},
       {"batch that overflows", open([](auto& o) { o.set_batch_size(std::numeric_limits<int64_t>::max()); }),
        StatusCode::RESOURCE_EXHAUSTED, "memory|budget"},
-      {"open h_0 rank", open([](auto& o) { *o.mutable_h_0() = Filled({2, 1, 4}); }), StatusCode::INVALID_ARGUMENT,
-       "h_0.* 3.*2"},
-      {"open h_0 size", open([](auto& o) { *o.mutable_h_0() = Filled({2, 5}); }), StatusCode::INVALID_ARGUMENT,
-       R"(h_0\.shape\[1\] is 5.* 4)"},
+      {"open h_0 rank", open([](auto& o) {
+         *o.mutable_h_0() = Filled({2, 1, 4});
+       }),
+       StatusCode::INVALID_ARGUMENT, "h_0.* 3.*2"},
+      {"open h_0 size", open([](auto& o) {
+         *o.mutable_h_0() = Filled({2, 5});
+       }),
+       StatusCode::INVALID_ARGUMENT, R"(h_0\.shape\[1\] is 5.* 4)"},
       {"durability without a store", open([](auto& o) { o.set_durability(v1::DURABILITY_SYNC); }),
        StatusCode::FAILED_PRECONDITION, "durability.*store"},
       {"unknown durability", open([](auto& o) { o.set_durability(static_cast<v1::Durability>(7)); }),
@@ -349,17 +383,26 @@ std::vector<BadInput> StreamRows() {
       {"step without input", step([](auto& s) { s.clear_input(); }), StatusCode::INVALID_ARGUMENT, "input"},
       {"step features", step([](auto& s) { *s.mutable_input() = Filled({7}); }), StatusCode::INVALID_ARGUMENT,
        R"(input\.shape\[0\] is 7.*demo.*3)"},
-      {"step rank", step([](auto& s) { *s.mutable_input() = Filled({1, 1, 3}); }), StatusCode::INVALID_ARGUMENT,
-       "input.* 3.*(1|2)"},
-      {"empty chunk", step([](auto& s) { *s.mutable_input() = Filled({0, 3}); }), StatusCode::INVALID_ARGUMENT,
-       R"(input\.shape\[0\] is 0)"},
-      {"long chunk", step([](auto& s) { *s.mutable_input() = Filled({4097, 3}); }), StatusCode::INVALID_ARGUMENT,
-       R"(input\.shape\[0\] is 4097.*4096)"},
-      {"step of other batch", Stream({Opening([](auto& o) { o.set_batch_size(2); }), StepCommand(1, Filled({3, 3}))}),
+      {"step rank", step([](auto& s) {
+         *s.mutable_input() = Filled({1, 1, 3});
+       }),
+       StatusCode::INVALID_ARGUMENT, "input.* 3.*(1|2)"},
+      {"empty chunk", step([](auto& s) {
+         *s.mutable_input() = Filled({0, 3});
+       }),
+       StatusCode::INVALID_ARGUMENT, R"(input\.shape\[0\] is 0)"},
+      {"long chunk", step([](auto& s) {
+         *s.mutable_input() = Filled({4097, 3});
+       }),
+       StatusCode::INVALID_ARGUMENT, R"(input\.shape\[0\] is 4097.*4096)"},
+      {"step of other batch",
+       Stream({Opening([](auto& o) { o.set_batch_size(2); }), StepCommand(1, Filled({3, 3}))}),
        StatusCode::INVALID_ARGUMENT, R"(input\.shape\[0\] is 3.* 2)"},
-      {"unbatched step of a batch", Stream({Opening([](auto& o) { o.set_batch_size(2); }), StepCommand(1, Filled({3}))}),
+      {"unbatched step of a batch",
+       Stream({Opening([](auto& o) { o.set_batch_size(2); }), StepCommand(1, Filled({3}))}),
        StatusCode::INVALID_ARGUMENT, "input.* 1.*(2|3)"},
-      {"index too high", step([](auto& s) { s.set_index(5); }), StatusCode::FAILED_PRECONDITION, "index is 5.* 1"},
+      {"index too high", step([](auto& s) { s.set_index(5); }), StatusCode::FAILED_PRECONDITION,
+       "index is 5.* 1"},
       {"index negative", step([](auto& s) { s.set_index(-5); }), StatusCode::INVALID_ARGUMENT, "index is -5"},
       {"index applied", Stream({Open(), StepCommand(1, Filled({3})), StepCommand(1, Filled({3}), 1)}),
        StatusCode::OUT_OF_RANGE, "index is 1.* 2"},
@@ -396,7 +439,8 @@ std::vector<BadInput> ServiceRows() {
   return {
       {"unary step without id", unary_step(""), StatusCode::INVALID_ARGUMENT, "session_id"},
       {"unary step of nobody", unary_step("nobody"), StatusCode::NOT_FOUND, "nobody"},
-      {"unary step of an attached one", unary_step("canary"), StatusCode::FAILED_PRECONDITION, "canary.*stream"},
+      {"unary step of an attached one", unary_step("canary"), StatusCode::FAILED_PRECONDITION,
+       "canary.*stream"},
       {"negative page size", list(-1, ""), StatusCode::INVALID_ARGUMENT, "page_size is -1"},
       {"bad page token", list(0, "../../x"), StatusCode::INVALID_ARGUMENT, "page_token"},
       {"get an unknown session",
@@ -457,7 +501,8 @@ TEST(BadInputTest, EveryRowIsRefusedByNameAndTheCanaryNeverNotices) {
     EXPECT_TRUE(std::regex_search(outcome.message, std::regex(rows[i].pattern)))
         << "message: " << outcome.message << "\npattern: " << rows[i].pattern;
 
-    const v1::SessionEvent event = canary_stream.Call(StepCommand(1, server.CanaryInput(static_cast<int64_t>(i))));
+    const v1::SessionEvent event =
+        canary_stream.Call(StepCommand(1, server.CanaryInput(static_cast<int64_t>(i))));
     ASSERT_TRUE(event.has_output()) << event.ShortDebugString();
     const std::vector<float> expected(undisturbed.begin() + static_cast<int64_t>(i * hidden),
                                       undisturbed.begin() + static_cast<int64_t>((i + 1) * hidden));

@@ -59,8 +59,8 @@ struct Script {
     const GruConfig& config = model->config();
     if (!h_0.empty()) {
       const bool cell = config.module_kind == ModuleKind::kGruCell;
-      *command.mutable_open()->mutable_h_0() =
-          cell ? RawTensor({config.hidden_size}, h_0) : RawTensor({config.num_layers, config.hidden_size}, h_0);
+      *command.mutable_open()->mutable_h_0() = cell ? RawTensor({config.hidden_size}, h_0)
+                                                    : RawTensor({config.num_layers, config.hidden_size}, h_0);
     }
     return command;
   }
@@ -155,7 +155,8 @@ TEST_P(ManySessionsTest, EveryOutputHasTheBitsOfItsSessionAlone) {
 
   double worst = 0;
   for (const Script& script : scripts) {
-    ASSERT_EQ(script.outputs, script.model->Alone(script.inputs, script.h_0)) << script.model->name() << ", " << script.time_steps << " steps";
+    ASSERT_EQ(script.outputs, script.model->Alone(script.inputs, script.h_0))
+        << script.model->name() << ", " << script.time_steps << " steps";
     worst = std::max(worst, ReferenceError(script));
   }
   std::printf("largest difference to the reference: %.3g\n", worst);

@@ -41,7 +41,8 @@ void Round(RawStream& stream) {
     ASSERT_TRUE(event && !event->has_error()) << event->ShortDebugString();
   }
   request.Clear();
-  for (uint32_t handle = 1; handle <= kSessionsPerRound; ++handle) *request.add_commands() = CloseCommand(handle);
+  for (uint32_t handle = 1; handle <= kSessionsPerRound; ++handle)
+    *request.add_commands() = CloseCommand(handle);
   ASSERT_TRUE(stream.Send(request));
   for (uint32_t i = 0; i < kSessionsPerRound; ++i) {
     const auto event = stream.Next();

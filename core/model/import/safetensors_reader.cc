@@ -62,40 +62,47 @@ absl::StatusOr<json> ParseHeader(std::string_view text) {
     if (event == json::parse_event_t::object_end) keys.pop_back();
     if (event == json::parse_event_t::key) {
       const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second && flaw.empty()) flaw = absl::StrCat("the name ", Quoted(key), " comes twice");
+      if (!keys.back().insert(key).second && flaw.empty())
+        flaw = absl::StrCat("the name ", Quoted(key), " comes twice");
     }
-    if (depth > kMaxDepth && flaw.empty()) flaw = absl::StrCat("the header nests deeper than ", kMaxDepth, " levels");
+    if (depth > kMaxDepth && flaw.empty())
+      flaw = absl::StrCat("the header nests deeper than ", kMaxDepth, " levels");
     return true;
   };
   json header = json::parse(text, watch, /*allow_exceptions=*/false);
   if (!flaw.empty()) return Bad(flaw);
   if (header.is_discarded()) return Bad("the header is not valid UTF-8 JSON");
-  if (!header.is_object()) return Bad(absl::StrCat("the header is a JSON ", header.type_name(), ", expected an object"));
+  if (!header.is_object())
+    return Bad(absl::StrCat("the header is a JSON ", header.type_name(), ", expected an object"));
   return header;
 }
 
 absl::Status CheckMetadata(const json& metadata) {
   if (!metadata.is_object()) {
-    return Bad(absl::StrCat("__metadata__ is a JSON ", metadata.type_name(), ", expected an object of strings"));
+    return Bad(
+        absl::StrCat("__metadata__ is a JSON ", metadata.type_name(), ", expected an object of strings"));
   }
   for (const auto& [key, value] : metadata.items()) {
     if (!value.is_string()) {
-      return Bad(absl::StrCat("__metadata__ ", Quoted(key), " is a JSON ", value.type_name(), ", expected a string"));
+      return Bad(absl::StrCat("__metadata__ ", Quoted(key), " is a JSON ", value.type_name(),
+                              ", expected a string"));
     }
   }
   return absl::OkStatus();
 }
 
 // A JSON array of whole numbers >= 0.
-absl::StatusOr<std::vector<int64_t>> Numbers(const std::string& name, const std::string& field, const json& value) {
+absl::StatusOr<std::vector<int64_t>> Numbers(const std::string& name, const std::string& field,
+                                             const json& value) {
   if (!value.is_array()) {
-    return Bad(absl::StrCat("tensor ", name, ": ", field, " is a JSON ", value.type_name(), ", expected an array"));
+    return Bad(
+        absl::StrCat("tensor ", name, ": ", field, " is a JSON ", value.type_name(), ", expected an array"));
   }
   std::vector<int64_t> numbers;
   for (const json& number : value) {
     if (!number.is_number_unsigned() || number.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) {
-      return Bad(absl::StrCat("tensor ", name, ": ", field, "[", numbers.size(), "] is ", Quoted(number.dump()),
-                              ", expected a whole number >= 0"));
+      return Bad(absl::StrCat("tensor ", name, ": ", field, "[", numbers.size(), "] is ",
+                              Quoted(number.dump()), ", expected a whole number >= 0"));
     }
     numbers.push_back(number.get<int64_t>());
   }
@@ -104,7 +111,8 @@ absl::StatusOr<std::vector<int64_t>> Numbers(const std::string& name, const std:
 
 absl::StatusOr<SafetensorsEntry> ParseEntry(const std::string& key, const json& value, uint64_t data_bytes) {
   const std::string name = Quoted(key);
-  if (!value.is_object()) return Bad(absl::StrCat("tensor ", name, " is a JSON ", value.type_name(), ", expected an object"));
+  if (!value.is_object())
+    return Bad(absl::StrCat("tensor ", name, " is a JSON ", value.type_name(), ", expected an object"));
   for (const auto& [field, unused] : value.items()) {
     if (field != "dtype" && field != "shape" && field != "data_offsets") {
       return Bad(absl::StrCat("tensor ", name, " has the unknown field ", Quoted(field)));
@@ -120,7 +128,8 @@ absl::StatusOr<SafetensorsEntry> ParseEntry(const std::string& key, const json& 
   }
   entry.dtype = value["dtype"].get<std::string>();
   GRUSERVE_ASSIGN_OR_RETURN(entry.shape, Numbers(name, "shape", value["shape"]));
-  GRUSERVE_ASSIGN_OR_RETURN(const std::vector<int64_t> offsets, Numbers(name, "data_offsets", value["data_offsets"]));
+  GRUSERVE_ASSIGN_OR_RETURN(const std::vector<int64_t> offsets,
+                            Numbers(name, "data_offsets", value["data_offsets"]));
   if (offsets.size() != 2) {
     return Bad(absl::StrCat("tensor ", name, ": data_offsets has ", offsets.size(), " numbers, expected 2"));
   }
@@ -133,11 +142,13 @@ absl::StatusOr<SafetensorsEntry> ParseEntry(const std::string& key, const json& 
   std::optional<int64_t> bytes = CheckedProduct(entry.shape);
   if (bytes) bytes = CheckedMultiply(*bytes, ElementBytes(entry.dtype));
   if (!bytes) {
-    return Bad(absl::StrCat("tensor ", name, ": shape [", absl::StrJoin(entry.shape, ", "), "] is too large"));
+    return Bad(
+        absl::StrCat("tensor ", name, ": shape [", absl::StrJoin(entry.shape, ", "), "] is too large"));
   }
   if (static_cast<uint64_t>(*bytes) != entry.end - entry.begin) {
-    return Bad(absl::StrCat("tensor ", name, ": data_offsets hold ", entry.end - entry.begin, " bytes, ", entry.dtype,
-                            " of shape [", absl::StrJoin(entry.shape, ", "), "] needs ", *bytes));
+    return Bad(absl::StrCat("tensor ", name, ": data_offsets hold ", entry.end - entry.begin, " bytes, ",
+                            entry.dtype, " of shape [", absl::StrJoin(entry.shape, ", "), "] needs ",
+                            *bytes));
   }
   return entry;
 }
@@ -152,7 +163,8 @@ absl::Status CheckNoHoles(const std::map<std::string, SafetensorsEntry>& entries
   uint64_t next = 0;
   for (const auto& [name, entry] : by_place) {
     if (entry->begin != next) {
-      return Bad(absl::StrCat("tensor ", Quoted(*name), ": data_offsets begin at ", entry->begin, ", expected ", next,
+      return Bad(absl::StrCat("tensor ", Quoted(*name), ": data_offsets begin at ", entry->begin,
+                              ", expected ", next,
                               entry->begin < next ? " (two tensors overlap)" : " (a hole between tensors)"));
     }
     next = entry->end;
@@ -173,8 +185,8 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Parse(std::string bytes) {
   std::memcpy(&header_bytes, bytes.data(), kLengthBytes);
   const uint64_t room = bytes.size() - kLengthBytes;
   if (header_bytes > kMaxHeaderBytes || header_bytes > room) {
-    return Bad(absl::StrCat("the header's length is ", header_bytes, ", the file has ", room, " bytes after it and ",
-                            kMaxHeaderBytes, " are allowed"));
+    return Bad(absl::StrCat("the header's length is ", header_bytes, ", the file has ", room,
+                            " bytes after it and ", kMaxHeaderBytes, " are allowed"));
   }
   SafetensorsFile file;
   file.bytes_ = std::move(bytes);
@@ -200,7 +212,8 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Read(const std::filesystem::pat
     const int error = errno;
     if (error == ENOENT) return absl::NotFoundError(absl::StrCat(name, " does not exist"));
     if (error == ELOOP) {
-      return absl::FailedPreconditionError(absl::StrCat(name, " is a symbolic link, expected a regular file"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(name, " is a symbolic link, expected a regular file"));
     }
     return absl::FailedPreconditionError(absl::StrCat(name, " cannot be opened: ", std::strerror(error)));
   }

@@ -67,7 +67,8 @@ std::optional<Place> ParsePlace(std::string_view name) {
     }
     const bool plain = !rest.empty() && rest.find_first_not_of("0123456789") == std::string_view::npos &&
                        (rest == "0" || rest[0] != '0');
-    if (!plain || !absl::SimpleAtoi(std::string(rest), &place.layer) || place.layer >= kMaxLayers) return std::nullopt;
+    if (!plain || !absl::SimpleAtoi(std::string(rest), &place.layer) || place.layer >= kMaxLayers)
+      return std::nullopt;
     return place;
   }
   return std::nullopt;
@@ -86,16 +87,18 @@ std::string SharedPrefix(const SafetensorsFile& file) {
 }
 
 absl::StatusOr<Found> Sort(const SafetensorsFile& file, bool& is_cell) {
-  if (file.entries().empty()) return Bad("the file holds no tensors, expected those of an nn.GRU or nn.GRUCell");
+  if (file.entries().empty())
+    return Bad("the file holds no tensors, expected those of an nn.GRU or nn.GRUCell");
   const std::string prefix = SharedPrefix(file);
   Found found;
   std::optional<bool> cell;
   for (const auto& [name, entry] : file.entries()) {
     const std::optional<Place> place = ParsePlace(std::string_view(name).substr(prefix.size()));
     if (!place) {
-      return Bad(absl::StrCat("tensor ", Shown(name),
-                              " does not belong to an nn.GRU or nn.GRUCell; a network with other modules around its "
-                              "GRU needs a model.json, which this version does not read yet"));
+      return Bad(
+          absl::StrCat("tensor ", Shown(name),
+                       " does not belong to an nn.GRU or nn.GRUCell; a network with other modules around its "
+                       "GRU needs a model.json, which this version does not read yet"));
     }
     if (cell.value_or(place->cell) != place->cell) {
       return Bad(absl::StrCat("tensor ", Shown(name), " is ", place->cell ? "a GRUCell's" : "a GRU's",
@@ -124,9 +127,11 @@ absl::StatusOr<GruConfig> Describe(const Found& found, bool is_cell) {
     for (int64_t direction = 0; direction < 2; ++direction) {
       const bool wanted = direction < config.num_directions;
       if (found.contains({layer, direction}) == wanted) continue;
-      return Bad(wanted ? absl::StrCat("tensor ", RoleName(kWeightIh, layer, direction, is_cell), " is missing: the file has ",
-                                       config.num_layers, " layers of ", config.num_directions, " directions")
-                        : absl::StrCat("tensor weight_ih_l0_reverse is missing: layer ", layer, " has a reverse direction"));
+      return Bad(wanted ? absl::StrCat("tensor ", RoleName(kWeightIh, layer, direction, is_cell),
+                                       " is missing: the file has ", config.num_layers, " layers of ",
+                                       config.num_directions, " directions")
+                        : absl::StrCat("tensor weight_ih_l0_reverse is missing: layer ", layer,
+                                       " has a reverse direction"));
     }
   }
   const std::array<Named, 4>& first = found.begin()->second;
@@ -136,20 +141,24 @@ absl::StatusOr<GruConfig> Describe(const Found& found, bool is_cell) {
       const bool wanted = role <= kWeightHh || config.bias;
       if ((roles[role].entry != nullptr) == wanted) continue;
       const std::string name = RoleName(static_cast<Role>(role), place.first, place.second, is_cell);
-      return Bad(wanted ? absl::StrCat("tensor ", name, " is missing",
-                                       role >= kBiasIh ? ": biases come for all layers, ih and hh, or for none" : "")
-                        : absl::StrCat("tensor ", name, " comes without biases in layer 0: all layers have them or none"));
+      return Bad(
+          wanted ? absl::StrCat("tensor ", name, " is missing",
+                                role >= kBiasIh ? ": biases come for all layers, ih and hh, or for none" : "")
+                 : absl::StrCat("tensor ", name,
+                                " comes without biases in layer 0: all layers have them or none"));
     }
   }
   const std::vector<int64_t>& ih = first[kWeightIh].entry->shape;
   const std::vector<int64_t>& hh = first[kWeightHh].entry->shape;
   if (ih.size() != 2 || hh.size() != 2) {
     const Named& odd = ih.size() != 2 ? first[kWeightIh] : first[kWeightHh];
-    return Bad(absl::StrCat("tensor ", odd.name, " has ", odd.entry->shape.size(), " dimensions, expected 2"));
+    return Bad(
+        absl::StrCat("tensor ", odd.name, " has ", odd.entry->shape.size(), " dimensions, expected 2"));
   }
   if (ih[1] < 1 || hh[1] < 1 || ih[1] > kMaxSize || hh[1] > kMaxSize) {
-    return Bad(absl::StrCat("tensors ", first[kWeightIh].name, " and ", first[kWeightHh].name, " say input_size ", ih[1],
-                            " and hidden_size ", hh[1], ", expected 1 to ", kMaxSize));
+    return Bad(absl::StrCat("tensors ", first[kWeightIh].name, " and ", first[kWeightHh].name,
+                            " say input_size ", ih[1], " and hidden_size ", hh[1], ", expected 1 to ",
+                            kMaxSize));
   }
   if (hh[0] == 4 * hh[1]) {
     return Bad(absl::StrCat("tensor ", first[kWeightHh].name, " has ", hh[0], " rows for hidden_size ", hh[1],
@@ -186,8 +195,9 @@ std::vector<float> Converted(std::span<const char> bytes, Convert convert) {
 absl::StatusOr<std::vector<float>> Floats(const SafetensorsFile& file, const Named& tensor,
                                           const std::vector<int64_t>& wanted) {
   if (tensor.entry->shape != wanted) {
-    return Bad(absl::StrCat("tensor ", tensor.name, " has the shape [", absl::StrJoin(tensor.entry->shape, ", "),
-                            "], expected [", absl::StrJoin(wanted, ", "), "]"));
+    return Bad(absl::StrCat("tensor ", tensor.name, " has the shape [",
+                            absl::StrJoin(tensor.entry->shape, ", "), "], expected [",
+                            absl::StrJoin(wanted, ", "), "]"));
   }
   const std::span<const char> bytes = file.bytes(*tensor.entry);
   const std::string& dtype = tensor.entry->dtype;
@@ -195,9 +205,11 @@ absl::StatusOr<std::vector<float>> Floats(const SafetensorsFile& file, const Nam
   if (dtype == "F64") return Converted<double>(bytes, [](double v) { return static_cast<float>(v); });
   if (dtype == "F16") return Converted<uint16_t>(bytes, HalfToFloat);
   if (dtype == "BF16") {
-    return Converted<uint16_t>(bytes, [](uint16_t v) { return std::bit_cast<float>(static_cast<uint32_t>(v) << 16); });
+    return Converted<uint16_t>(
+        bytes, [](uint16_t v) { return std::bit_cast<float>(static_cast<uint32_t>(v) << 16); });
   }
-  return Bad(absl::StrCat("tensor ", tensor.name, " has the dtype ", dtype, ", expected F32, F16, BF16 or F64"));
+  return Bad(
+      absl::StrCat("tensor ", tensor.name, " has the dtype ", dtype, ", expected F32, F16, BF16 or F64"));
 }
 
 }  // namespace
@@ -212,7 +224,8 @@ absl::StatusOr<GruNetwork> ImportStateDict(const SafetensorsFile& file) {
   for (const auto& [place, roles] : found) {
     const int64_t input_size = config.layer_input_size(place.first);
     GRUSERVE_ASSIGN_OR_RETURN(const auto weight_ih, Floats(file, roles[kWeightIh], {rows, input_size}));
-    GRUSERVE_ASSIGN_OR_RETURN(const auto weight_hh, Floats(file, roles[kWeightHh], {rows, config.hidden_size}));
+    GRUSERVE_ASSIGN_OR_RETURN(const auto weight_hh,
+                              Floats(file, roles[kWeightHh], {rows, config.hidden_size}));
     std::vector<float> bias_ih;
     std::vector<float> bias_hh;
     if (config.bias) {
@@ -221,7 +234,8 @@ absl::StatusOr<GruNetwork> ImportStateDict(const SafetensorsFile& file) {
     }
     network.parameter_count +=
         static_cast<int64_t>(weight_ih.size() + weight_hh.size() + bias_ih.size() + bias_hh.size());
-    network.layers.push_back(FromPyTorch({weight_ih, weight_hh, bias_ih, bias_hh}, input_size, config.hidden_size));
+    network.layers.push_back(
+        FromPyTorch({weight_ih, weight_hh, bias_ih, bias_hh}, input_size, config.hidden_size));
   }
   return network;
 }

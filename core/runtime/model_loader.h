@@ -1,0 +1,24 @@
+// Turns one version folder into a LoadedModel.
+
+#ifndef GRUSERVE_CORE_RUNTIME_MODEL_LOADER_H_
+#define GRUSERVE_CORE_RUNTIME_MODEL_LOADER_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "core/runtime/loaded_model.h"
+
+namespace gruserve {
+
+// Reads `folder`, which holds `model.safetensors` (a bare nn.GRU or nn.GRUCell
+// state_dict), and makes `num_workers` replicas. The error is what the
+// repository lists as the reason: it names the file, the tensor, what came and
+// what was wanted.
+absl::StatusOr<ModelHandle> LoadModel(const std::filesystem::path& folder, const std::string& name,
+                                      int64_t version, int num_workers);
+
+}  // namespace gruserve
+
+#endif  // GRUSERVE_CORE_RUNTIME_MODEL_LOADER_H_

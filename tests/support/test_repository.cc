@@ -1,0 +1,56 @@
+#include "tests/support/test_repository.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "tests/support/model_builder.h"
+
+namespace gruserve {
+
+TestModel::TestModel(std::string name, uint32_t seed, const GruConfig& config)
+    : name_(std::move(name)), gru_(RandomGru(seed, config)) {
+  auto model = Model::Create(gru_.network());
+  EXPECT_TRUE(model.ok()) << model.status();
+  auto replica = Replica::Create(*std::move(model));
+  EXPECT_TRUE(replica.ok()) << replica.status();
+  replica_ = *std::move(replica);
+}
+
+std::vector<float> TestModel::Alone(std::span<const float> inputs, std::span<const float> h_0) const {
+  const GruConfig& gru = config();
+  const int64_t steps = static_cast<int64_t>(inputs.size()) / gru.input_size;
+  std::vector<float> state(h_0.begin(), h_0.end());
+  state.resize(static_cast<size_t>(gru.state_size()));
+  std::vector<float> outputs(static_cast<size_t>(steps * gru.hidden_size));
+  for (int64_t t = 0; t < steps; ++t) {
+    const StepRow row{.input = inputs.data() + t * gru.input_size,
+                      .state = state.data(),
+                      .output = outputs.data() + t * gru.hidden_size};
+    EXPECT_TRUE(replica_->RunSteps({&row, 1}).ok());
+  }
+  return outputs;
+}
+
+TestRepository::TestRepository() {
+  static std::atomic<int> count = 0;
+  root_ = std::filesystem::path(testing::TempDir()) / absl::StrCat("gruserve-", getpid(), "-", count++);
+  std::filesystem::create_directories(root_);
+}
+
+TestRepository::~TestRepository() { std::filesystem::remove_all(root_); }
+
+const TestModel& TestRepository::Add(const std::string& name, const GruConfig& config, uint32_t seed) {
+  models_.push_back(std::make_unique<TestModel>(name, seed, config));
+  WriteFile(root_ / name / "1" / "model.safetensors", SafetensorsBytes(StateDict(models_.back()->gru())));
+  return *models_.back();
+}
+
+void TestRepository::AddBroken(const std::string& name) {
+  WriteFile(root_ / name / "1" / "model.safetensors", "not a model");
+}
+
+}  // namespace gruserve

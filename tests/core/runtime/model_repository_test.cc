@@ -37,7 +37,8 @@ TEST_F(ModelRepositoryTest, FindsTheHighestReadyVersion) {
   EXPECT_EQ((*found)->model().parameter_count(), 3 * 4 * (3 + 4 + 2) + 3 * 4 * (4 + 4 + 2));
   EXPECT_EQ((*found)->weights_sha256().size(), 64U);
   EXPECT_EQ((*repository.Find("demo", 2))->version(), 2);
-  EXPECT_THAT(repository.Find("demo", 11), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("version 11")));
+  EXPECT_THAT(repository.Find("demo", 11),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("version 11")));
   EXPECT_THAT(repository.Find("demo", 3), StatusIs(absl::StatusCode::kNotFound, HasSubstr("version 3")));
   EXPECT_THAT(repository.Find("other", 0), StatusIs(absl::StatusCode::kNotFound, HasSubstr("other")));
 }

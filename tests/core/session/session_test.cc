@@ -326,50 +326,6 @@ TEST_F(SessionTest, ASinkMaySubmitFromItsResult) {
   chain.reset();
 }
 
-TEST_F(SessionTest, AResumeFencesWhatWasQueuedBeforeAndTellsTheNextStep) {
-  session_->Submit(StepOp(Input()), sink_);
-  session_->Submit(StepOp(Input()), sink_);
-  const auto other = std::make_shared<RecordingSink>();
-  OpenSessionOptions options = Options("a", other, OpenMode::kResume);
-  options.take_over = true;
-  Open(options);
-  int64_t told = 0;
-  session_->ReadState([&](const SessionDescription& d, const std::vector<float>&) { told = d.next_step; });
-  session_->Submit(StepOp(Input()), other);
-  session_->Submit(StepOp(Input()), sink_);
-  executor_.RunAll();
-  ASSERT_EQ(sink_->results().size(), 3u);
-  EXPECT_TRUE(sink_->results()[0].status.ok());
-  ExpectError(sink_->results()[1], absl::StatusCode::kAborted, SessionErrorReason::kFenced, 2, "epoch 2");
-  ExpectError(sink_->results()[2], absl::StatusCode::kAborted, SessionErrorReason::kFenced, 3, "epoch 2");
-  EXPECT_EQ(told, 2);
-  EXPECT_TRUE(other->last().status.ok());
-  EXPECT_EQ(other->last().index, 2);
-}
-
-TEST_F(SessionTest, AFencedOperationRaisesNoBarrierForTheNewOwner) {
-  const auto other = std::make_shared<RecordingSink>();
-  OpenSessionOptions options = Options("a", other, OpenMode::kResume);
-  options.take_over = true;
-  Open(options);
-  ExpectError(Run(*session_, StepOp(Input()), sink_), absl::StatusCode::kAborted, SessionErrorReason::kFenced,
-              1);
-  EXPECT_TRUE(Run(*session_, StepOp(Input()), other).status.ok());
-}
-
-TEST_F(SessionTest, OnlyACloseFromOutsideMayTouchAHeldSession) {
-  const auto outside = std::make_shared<RecordingSink>();
-  ExpectError(Run(*session_, StepOp(Input()), outside), absl::StatusCode::kAborted,
-              SessionErrorReason::kFenced, 1);
-  ExpectError(Run(*session_, CloseOp(), outside), absl::StatusCode::kAborted, SessionErrorReason::kFenced, 1);
-  SessionOp close = CloseOp();
-  close.close_held = true;
-  EXPECT_TRUE(Run(*session_, close, outside).status.ok());
-  ASSERT_EQ(sink_->detached().size(), 1u);
-  EXPECT_EQ(sink_->detached()[0].status.code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(table_->counters().live, 0);
-}
-
 TEST_F(SessionTest, WhatIsQueuedOutlivesStreamAndTable) {
   session_->Submit(StepOp(Input()), sink_);
   session_->Submit(CloseOp(), sink_);

@@ -1,0 +1,109 @@
+#include "tests/support/session_oracle.h"
+
+#include <utility>
+
+namespace gruserve {
+
+void SessionOracle::Submit(const SessionOp& op, bool foreign, absl::Time now) {
+  Waiting waiting{op, foreign};
+  const bool first_close = op.kind == SessionOpKind::kClose && !foreign && !closing_;
+  if (first_close) {
+    closing_ = true;
+  } else {
+    waiting.over_credit = foreign || in_flight_ >= max_inflight_;
+    waiting.counts = !waiting.over_credit;
+    if (waiting.counts) ++in_flight_;
+  }
+  queue_.push_back(waiting);
+  Pump(now);
+}
+
+void SessionOracle::Fence(absl::Time now) {
+  for (Waiting& waiting : queue_) waiting.fenced = true;
+  last_done_ = now;
+}
+
+bool SessionOracle::RunAll(bool fail_first, absl::Time now) {
+  bool failed = false;
+  while (running_.has_value()) {
+    const Waiting waiting = *std::exchange(running_, std::nullopt);
+    if (fail_first && !failed) {
+      failed = true;
+      Finish(waiting, {.code = absl::StatusCode::kInternal, .index = next_}, false, now);
+    } else {
+      Finish(waiting, RunStep(waiting.op), true, now);
+    }
+    Pump(now);
+  }
+  return failed;
+}
+
+void SessionOracle::Pump(absl::Time now) {
+  while (!running_.has_value() && !queue_.empty()) {
+    const Waiting waiting = queue_.front();
+    queue_.pop_front();
+    if (auto refusal = Refusal(waiting)) {
+      Finish(waiting, *std::move(refusal), false, now);
+      continue;
+    }
+    barrier_ = false;
+    if (waiting.op.kind == SessionOpKind::kStep) {
+      running_ = waiting;
+    } else if (waiting.op.kind == SessionOpKind::kClose) {
+      ended_ = true;
+      Finish(waiting, {}, true, now);
+    } else {
+      state_.assign(state_.size(), 0.0f);
+      if (!waiting.op.values.empty()) state_ = waiting.op.values;
+      Finish(waiting, {.index = next_, .state = waiting.op.return_state ? state_ : std::vector<float>()},
+             true, now);
+    }
+  }
+}
+
+std::optional<SessionOracle::Answer> SessionOracle::Refusal(const Waiting& waiting) {
+  using Code = absl::StatusCode;
+  using Reason = SessionErrorReason;
+  const SessionOp& op = waiting.op;
+  if (ended_)
+    return Answer{.code = Code::kNotFound, .reason = evicted_ ? Reason::kEvictedIdle : Reason::kNone};
+  if (waiting.foreign || waiting.fenced) return Answer{.code = Code::kAborted, .reason = Reason::kFenced};
+  if (op.kind == SessionOpKind::kClose && !waiting.over_credit) return std::nullopt;
+  if (op.kind == SessionOpKind::kStep && op.index == 0 && barrier_) {
+    return Answer{.code = Code::kFailedPrecondition, .reason = Reason::kBarrier};
+  }
+  const bool was_up = std::exchange(barrier_, true);
+  if (!op.refused.ok()) return Answer{.code = op.refused.code(), .index = op.index};
+  if (waiting.over_credit) {
+    return Answer{.code = Code::kResourceExhausted, .reason = Reason::kCredits, .index = op.index};
+  }
+  const int64_t places = op.kind == SessionOpKind::kStep ? op.time_steps : 1;
+  if (op.index != 0 && op.index != next_) {
+    const bool applied = op.index + places <= next_;
+    return Answer{.code = applied ? Code::kOutOfRange : Code::kFailedPrecondition,
+                  .reason = Reason::kIndex,
+                  .index = op.index};
+  }
+  barrier_ = was_up;
+  return std::nullopt;
+}
+
+void SessionOracle::Finish(const Waiting& waiting, Answer answer, bool ran, absl::Time now) {
+  if (ran && waiting.op.kind == SessionOpKind::kStep) next_ += waiting.op.time_steps;
+  if (ran && waiting.op.kind == SessionOpKind::kSetState) next_ += 1;
+  if (answer.code == absl::StatusCode::kInternal) barrier_ = true;
+  if (waiting.counts) --in_flight_;
+  last_done_ = now;
+  answer.expected_step = next_;
+  (*answers_)[waiting.op.tag] = std::move(answer);
+}
+
+SessionOracle::Answer SessionOracle::RunStep(const SessionOp& op) {
+  Answer answer;
+  answer.index = next_;
+  answer.output = model_->RunAlone(rows_, op.values, &state_);
+  if (op.return_state) answer.state = state_;
+  return answer;
+}
+
+}  // namespace gruserve

@@ -1,0 +1,34 @@
+#include "server/infer_cell_call.h"
+
+#include "core/base/status_macros.h"
+#include "server/model_codec.h"
+
+namespace gruserve::server {
+
+grpc::ServerUnaryReactor* InferCellCall::Start(const Backend& backend, const grpc::CallbackServerContext& context,
+                                               const v1::InferCellRequest& request,
+                                               v1::InferCellResponse* response) {
+  auto* task = new InferCellCall(backend, absl::FromChrono(context.deadline()));
+  if (const absl::Status status = task->Submit(request, response); !status.ok()) task->Complete(status);
+  return task;
+}
+
+InferCellCall::InferCellCall(const Backend& backend, absl::Time when_due)
+    : UnaryCall(backend.observer, "InferCell"), backend_(backend) {
+  deadline = when_due;
+}
+
+absl::Status InferCellCall::Submit(const v1::InferCellRequest& request, v1::InferCellResponse* response) {
+  GRUSERVE_ASSIGN_OR_RETURN(slot_, backend_.gate->Enter());
+  GRUSERVE_ASSIGN_OR_RETURN(handle_, FindModel(*backend_.models, request.model(), "model"));
+  GRUSERVE_ASSIGN_OR_RETURN(plan_, PlanCell(request, *handle_, backend_.max_result_bytes, response));
+  *response->mutable_model() = EncodeSpec(*handle_);
+  response->set_gru_cell_count(1);
+  model = handle_.get();
+  rows = plan_.rows;
+  if (!rows.empty()) return backend_.executor->SubmitStep(this);
+  OnStepDone(absl::OkStatus());
+  return absl::OkStatus();
+}
+
+}  // namespace gruserve::server

@@ -1,0 +1,253 @@
+#include "server/session_codec.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/checked_math.h"
+#include "core/base/status_macros.h"
+#include "server/message_text.h"
+#include "server/model_codec.h"
+#include "server/tensor_codec.h"
+
+namespace gruserve::server {
+namespace {
+
+constexpr size_t kClientInstanceBytes = 16;
+
+// SessionOp::form: how an answer must look.
+constexpr uint32_t kRawBit = 1;    // In the raw form.
+constexpr uint32_t kChunkBit = 2;  // With a time axis.
+
+TensorForm FormOf(const SessionOp& op) { return (op.form & kRawBit) != 0 ? TensorForm::kRaw : TensorForm::kValues; }
+
+OpenMode DecodeMode(v1::OpenMode mode) {
+  switch (mode) {
+    case v1::OPEN_MODE_RESUME:
+      return OpenMode::kResume;
+    case v1::OPEN_MODE_CREATE_OR_RESUME:
+      return OpenMode::kCreateOrResume;
+    default:
+      return OpenMode::kCreate;
+  }
+}
+
+v1::ErrorReason EncodeReason(SessionErrorReason reason) {
+  switch (reason) {
+    case SessionErrorReason::kNone:
+      return v1::ERROR_REASON_UNSPECIFIED;
+    case SessionErrorReason::kBarrier:
+      return v1::ERROR_REASON_BARRIER;
+    case SessionErrorReason::kIndex:
+      return v1::ERROR_REASON_INDEX;
+    case SessionErrorReason::kFenced:
+      return v1::ERROR_REASON_FENCED;
+    case SessionErrorReason::kEvictedIdle:
+      return v1::ERROR_REASON_EVICTED_IDLE;
+    case SessionErrorReason::kCredits:
+      return v1::ERROR_REASON_CREDITS;
+    case SessionErrorReason::kBudget:
+      return v1::ERROR_REASON_BUDGET;
+    case SessionErrorReason::kDraining:
+      return v1::ERROR_REASON_DRAINING;
+  }
+  return v1::ERROR_REASON_UNSPECIFIED;
+}
+
+absl::Status CheckIndex(int64_t index) {
+  if (index >= 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("index is ", index, ", an index from 1, or 0 for the next one, is wanted"));
+}
+
+// Fills in values, time steps and form of a step.
+absl::Status ReadStepInput(const v1::StepInput& step, const Session& session, const StepLimits& limits,
+                           SessionOp& op) {
+  const LoadedModel& model = *session.model();
+  GRUSERVE_ASSIGN_OR_RETURN(const TensorView input, ViewTensor(step.input(), "input"));
+  const bool batched = session.batch_size() > 0;
+  const int64_t step_rank = batched ? 2 : 1;
+  if (input.rank() != step_rank && input.rank() != step_rank + 1) {
+    return WrongRank("input", input.rank(),
+                     batched ? "2 ([n, I], a step) or 3 ([T, n, I], a chunk) are wanted of a batched session"
+                             : "1 ([I], a step) or 2 ([T, I], a chunk) are wanted of an unbatched session");
+  }
+  const bool chunk = input.rank() > step_rank;
+  GRUSERVE_RETURN_IF_ERROR(
+      CheckDim(input, "input", input.rank() - 1, model.config().input_size, ModelLabel(model)));
+  if (batched) {
+    GRUSERVE_RETURN_IF_ERROR(CheckDim(input, "input", input.rank() - 2, session.batch_size(), "the session's batch"));
+  }
+  op.form = (input.form == TensorForm::kRaw ? kRawBit : 0) | (chunk ? kChunkBit : 0);
+  op.time_steps = chunk ? input.dim(0) : 1;
+  if (op.time_steps < 1 || op.time_steps > limits.max_chunk_steps) {
+    return absl::InvalidArgumentError(absl::StrCat("input.shape[0] is ", op.time_steps, ", a chunk has 1 to ",
+                                                   limits.max_chunk_steps, " steps"));
+  }
+  const int64_t result[] = {op.time_steps, session.rows(), model.config().output_size(), sizeof(float)};
+  const int64_t state[] = {session.rows(), model.config().state_size(), sizeof(float)};
+  if (*CheckedProduct(result) + (step.return_state() ? *CheckedProduct(state) : 0) > limits.max_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("the output of ", op.time_steps, " steps is larger than ",
+                                                     limits.max_bytes,
+                                                     " bytes, the message limit: send shorter chunks"));
+  }
+  op.values.assign(input.elements.begin(), input.elements.end());
+  return absl::OkStatus();
+}
+
+absl::Status CheckStepTerms(const v1::StepInput& step) {
+  GRUSERVE_RETURN_IF_ERROR(CheckIndex(step.index()));
+  if (step.timeout_us() >= 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("timeout_us is ", step.timeout_us(), ", microseconds, or 0 for no limit, are wanted"));
+}
+
+absl::Status ReadState(const v1::SetState& set_state, const Session& session, SessionOp& op) {
+  GRUSERVE_RETURN_IF_ERROR(CheckIndex(set_state.index()));
+  if (!set_state.has_state()) return absl::OkStatus();
+  GRUSERVE_ASSIGN_OR_RETURN(const TensorView state, ViewTensor(set_state.state(), "state"));
+  GRUSERVE_RETURN_IF_ERROR(
+      CheckState(state, "state", *session.model(), session.batch_size() > 0, session.batch_size()));
+  op.values.assign(state.elements.begin(), state.elements.end());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckOpenTerms(const v1::OpenSession& open, const std::string& prefix) {
+  if (!v1::OpenMode_IsValid(open.mode())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(prefix, "mode is ", static_cast<int>(open.mode()), ", a value from 0 to 3 is wanted"));
+  }
+  if (!v1::Durability_IsValid(open.durability())) {
+    return absl::InvalidArgumentError(absl::StrCat(prefix, "durability is ", static_cast<int>(open.durability()),
+                                                   ", a value from 0 to 3 is wanted"));
+  }
+  if (open.durability() == v1::DURABILITY_ASYNC || open.durability() == v1::DURABILITY_SYNC) {
+    return absl::FailedPreconditionError(absl::StrCat(prefix, "durability is ", v1::Durability_Name(open.durability()),
+                                                      ", this server has no store: NONE is wanted"));
+  }
+  if (open.remember_steps() != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(prefix, "remember_steps is ", open.remember_steps(), ", this server remembers none: 0 is wanted"));
+  }
+  if (open.batch_size() < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(prefix, "batch_size is ", open.batch_size(),
+                                                   ", a number of rows, or 0 for an unbatched session, is wanted"));
+  }
+  if (!open.client_instance().empty() && open.client_instance().size() != kClientInstanceBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(prefix, "client_instance has ", open.client_instance().size(),
+                                                   " bytes, ", kClientInstanceBytes, " are wanted"));
+  }
+  if (open.mode() == v1::OPEN_MODE_RESUME && open.session_id().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(prefix, "session_id is empty, RESUME wants the session's id"));
+  }
+  return absl::OkStatus();
+}
+
+OpenSessionOptions DecodeOpenTerms(const v1::OpenSession& open) {
+  OpenSessionOptions options;
+  options.id = open.session_id();
+  options.mode = DecodeMode(open.mode());
+  options.batch_size = open.batch_size();
+  options.close_with_stream = open.close_with_stream();
+  options.take_over = open.take_over();
+  options.attachment.client_instance = open.client_instance();
+  return options;
+}
+
+absl::StatusOr<OpenSessionOptions> DecodeOpen(const v1::OpenSession& open, const ModelRepository& repository) {
+  GRUSERVE_RETURN_IF_ERROR(CheckOpenTerms(open, ""));
+  OpenSessionOptions options = DecodeOpenTerms(open);
+  const bool resume = options.mode == OpenMode::kResume;
+  if (resume && open.has_h_0()) {
+    return absl::InvalidArgumentError("h_0 is set, RESUME keeps the session's state: none is wanted");
+  }
+  if (resume && !open.has_model()) return options;
+  GRUSERVE_ASSIGN_OR_RETURN(options.model, FindModel(repository, open.model(), "model"));
+  GRUSERVE_RETURN_IF_ERROR(CheckSteppable(*options.model));
+  if (open.has_h_0()) {
+    GRUSERVE_ASSIGN_OR_RETURN(const TensorView h_0, ViewTensor(open.h_0(), "h_0"));
+    GRUSERVE_RETURN_IF_ERROR(CheckState(h_0, "h_0", *options.model, open.batch_size() > 0, open.batch_size()));
+    options.h_0.assign(h_0.elements.begin(), h_0.elements.end());
+  }
+  return options;
+}
+
+SessionOp DecodeStep(const v1::StepInput& step, const Session& session, const StepLimits& limits, absl::Time now) {
+  SessionOp op;
+  op.kind = SessionOpKind::kStep;
+  op.return_state = step.return_state();
+  op.refused = CheckStepTerms(step);
+  if (op.refused.ok()) op.refused = ReadStepInput(step, session, limits, op);
+  op.index = std::max<int64_t>(step.index(), 0);
+  if (step.timeout_us() > 0) op.deadline = now + absl::Microseconds(step.timeout_us());
+  return op;
+}
+
+SessionOp DecodeSetState(const v1::SetState& set_state, const Session& session) {
+  SessionOp op;
+  op.kind = SessionOpKind::kSetState;
+  op.refused = ReadState(set_state, session, op);
+  op.index = std::max<int64_t>(set_state.index(), 0);
+  return op;
+}
+
+void EncodeStep(const SessionOp& op, const SessionOpResult& result, const Session& session, v1::StepOutput* output) {
+  const LoadedModel& model = *session.model();
+  output->set_index(result.index);
+  output->set_durable_step(result.durable_step);
+  output->set_replayed(result.replayed);
+  output->set_gru_cell_count(model.config().state_blocks() * op.time_steps);
+  std::vector<int64_t> shape;
+  if ((op.form & kChunkBit) != 0) shape.push_back(op.time_steps);
+  if (session.batch_size() > 0) shape.push_back(session.batch_size());
+  shape.push_back(model.config().output_size());
+  std::copy(result.output.begin(), result.output.end(), MakeTensor(shape, FormOf(op), output->mutable_output()).begin());
+  if (op.return_state) EncodeState(result.state, model, session.batch_size(), FormOf(op), output->mutable_state());
+}
+
+void EncodeStateSet(const SessionOpResult& result, v1::StateSet* state_set) {
+  state_set->set_index(result.index);
+  state_set->set_durable_step(result.durable_step);
+  state_set->set_replayed(result.replayed);
+}
+
+void EncodeError(const SessionOpResult& result, v1::SessionError* error) {
+  EncodeError(result.status, result.reason, error);
+  error->set_index(result.index);
+  error->set_expected_step(result.expected_step);
+  error->set_retry_after_ms(result.retry_after_ms);
+}
+
+void EncodeError(const absl::Status& status, SessionErrorReason reason, v1::SessionError* error) {
+  error->set_code(static_cast<int>(status.code()));
+  error->set_message(MessageText(status));
+  error->set_reason(EncodeReason(reason));
+}
+
+v1::SessionInfo EncodeInfo(const SessionDescription& description) {
+  v1::SessionInfo info;
+  info.set_session_id(description.id);
+  info.mutable_model()->set_name(description.model_name);
+  info.mutable_model()->set_version(description.model_version);
+  info.set_batch_size(description.batch_size);
+  info.set_epoch(description.epoch);
+  info.set_next_step(description.next_step);
+  info.set_durable_step(description.durable_step);
+  info.set_max_inflight(static_cast<uint32_t>(description.max_inflight));
+  info.set_attached(description.attached);
+  info.set_memory_bytes(description.memory_bytes);
+  info.set_idle_ms(absl::ToInt64Milliseconds(description.idle));
+  info.set_durability(v1::DURABILITY_NONE);
+  return info;
+}
+
+void EncodeState(std::span<const float> state, const LoadedModel& model, int64_t batch_size, TensorForm form,
+                 v1::Tensor* tensor) {
+  const std::vector<int64_t> shape = StateShape(model.config(), batch_size > 0, batch_size);
+  std::copy(state.begin(), state.end(), MakeTensor(shape, form, tensor).begin());
+}
+
+}  // namespace gruserve::server

@@ -1,0 +1,343 @@
+#include "server/step_stream_reactor.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "server/grpc_status.h"
+#include "server/session_codec.h"
+
+namespace gruserve::server {
+namespace {
+
+absl::Status NotOpen(uint32_t handle) {
+  return absl::FailedPreconditionError(absl::StrCat("session ", handle, " is not open on this stream: open it first"));
+}
+
+v1::SessionEvent ErrorEvent(uint32_t handle, const absl::Status& status, SessionErrorReason reason, bool detached) {
+  v1::SessionEvent event;
+  event.set_session(handle);
+  EncodeError(status, reason, event.mutable_error());
+  event.mutable_error()->set_detached(detached);
+  return event;
+}
+
+SessionErrorReason ReasonOfOpen(const absl::Status& status, const Backend& backend) {
+  if (status.code() == absl::StatusCode::kResourceExhausted) return SessionErrorReason::kBudget;
+  const bool draining = status.code() == absl::StatusCode::kUnavailable && !backend.gate->CheckOpen().ok();
+  return draining ? SessionErrorReason::kDraining : SessionErrorReason::kNone;
+}
+
+}  // namespace
+
+StepStreamReactor* StepStreamReactor::Start(const Backend* backend) {
+  const std::shared_ptr<StepStreamReactor> reactor(new StepStreamReactor(backend));
+  {
+    const absl::MutexLock lock(&reactor->mu_);
+    reactor->self_ = reactor;
+  }
+  backend->streams->Add(reactor);
+  reactor->Advance();
+  return reactor.get();
+}
+
+StepStreamReactor::StepStreamReactor(const Backend* backend)
+    : backend_(backend), observed_(backend->observer->Begin("StreamSteps")) {}
+
+void StepStreamReactor::OnReadDone(bool ok) {
+  bool handle = false;
+  {
+    const absl::MutexLock lock(&mu_);
+    reading_ = false;
+    if (!ok && state_ == State::kOpen) state_ = State::kHalfClosed;
+    handle = handling_ = ok && state_ == State::kOpen;
+  }
+  if (handle) {
+    for (const v1::SessionCommand& command : request_.commands()) Handle(command);
+    const absl::MutexLock lock(&mu_);
+    handling_ = false;
+  }
+  Advance();
+}
+
+void StepStreamReactor::OnWriteDone(bool ok) {
+  {
+    const absl::MutexLock lock(&mu_);
+    writing_ = false;
+    outbox_.EndMessage();
+    if (!ok && state_ != State::kFinished) state_ = State::kBroken;
+  }
+  Advance();
+}
+
+void StepStreamReactor::OnCancel() {
+  {
+    const absl::MutexLock lock(&mu_);
+    if (state_ == State::kFinished) return;
+    state_ = State::kBroken;
+  }
+  backend_->sessions->DetachAll(this);
+  Advance();
+}
+
+void StepStreamReactor::Drain() {
+  {
+    const absl::MutexLock lock(&mu_);
+    if (state_ == State::kOpen) {
+      state_ = State::kDraining;
+      outcome_ = DrainingStatus();
+    }
+  }
+  Advance();
+}
+
+void StepStreamReactor::OnDone() {
+  backend_->streams->Remove(this);
+  std::shared_ptr<StepStreamReactor> self;
+  const absl::MutexLock lock(&mu_);
+  self = std::move(self_);
+}
+
+void StepStreamReactor::Handle(const v1::SessionCommand& command) {
+  switch (command.command_case()) {
+    case v1::SessionCommand::kOpen:
+      HandleOpen(command.session(), command.open());
+      return;
+    case v1::SessionCommand::kStep:
+    case v1::SessionCommand::kSetState:
+    case v1::SessionCommand::kClose:
+      HandleOperation(command);
+      return;
+    case v1::SessionCommand::COMMAND_NOT_SET:
+      AnswerError(command.session(),
+                  absl::InvalidArgumentError("command is not set, one of open, step, set_state, close is wanted"),
+                  SessionErrorReason::kNone, /*detached=*/false);
+  }
+}
+
+void StepStreamReactor::HandleOpen(uint32_t handle, const v1::OpenSession& open) {
+  uint32_t serial = 0;
+  {
+    const absl::MutexLock lock(&mu_);
+    if (const StreamHold* hold = handles_.Take(handle); hold != nullptr) serial = hold->serial;
+  }
+  if (serial != 0) {
+    Open(handle, serial, open);
+    return;
+  }
+  AnswerError(handle, absl::AlreadyExistsError(absl::StrCat("session ", handle, " is open on this stream already")),
+              SessionErrorReason::kNone, /*detached=*/false);
+}
+
+void StepStreamReactor::Open(uint32_t handle, uint32_t serial, const v1::OpenSession& open) {
+  absl::StatusOr<std::shared_ptr<Session>> session;
+  absl::StatusOr<OpenSessionOptions> options = DecodeOpen(open, *backend_->models);
+  std::shared_ptr<StepStreamReactor> self;
+  {
+    const absl::MutexLock lock(&mu_);
+    self = self_;
+  }
+  if (options.ok()) {
+    options->attachment.sink = self;
+    options->attachment.handle = serial;
+    session = backend_->sessions->Open(*std::move(options));
+  } else {
+    session = options.status();
+  }
+  if (!session.ok()) {
+    {
+      const absl::MutexLock lock(&mu_);
+      handles_.Release(serial);
+    }
+    AnswerError(handle, session.status(), ReasonOfOpen(session.status(), *backend_), /*detached=*/true);
+    return;
+  }
+  SessionDescription description = (*session)->Describe();
+  {
+    const absl::MutexLock lock(&mu_);
+    if (StreamHold* hold = handles_.FindSerial(serial); hold != nullptr) hold->session = *session;
+  }
+  // A resumed session may still run what its last stream sent: its next index is
+  // known in turn. A handle of our choice is answered at once, in order.
+  if (description.epoch == 1 || handle == 0) {
+    AnswerOpened(serial, description);
+    return;
+  }
+  {
+    const absl::MutexLock lock(&mu_);
+    ++in_flight_;
+  }
+  (*session)->ReadState([self, serial](const SessionDescription& settled, const std::vector<float>&) {
+    self->AnswerOpened(serial, settled);
+    {
+      const absl::MutexLock lock(&self->mu_);
+      --self->in_flight_;
+    }
+    self->Advance();
+  });
+}
+
+void StepStreamReactor::AnswerOpened(uint32_t serial, const SessionDescription& description) {
+  v1::SessionEvent event;
+  *event.mutable_opened() = EncodeInfo(description);
+  const absl::MutexLock lock(&mu_);
+  StreamHold* hold = handles_.FindSerial(serial);
+  if (hold == nullptr) return;
+  event.set_session(hold->handle);
+  AddEvent(std::move(event));
+  if (hold->state == StreamHold::State::kOpening) hold->state = StreamHold::State::kOpen;
+  if (!hold->left_early) return;
+  AddEvent(*std::move(hold->left_early));
+  handles_.Release(serial);
+}
+
+void StepStreamReactor::HandleOperation(const v1::SessionCommand& command) {
+  const uint32_t handle = command.session();
+  const bool close = command.has_close();
+  std::shared_ptr<Session> session;
+  std::shared_ptr<StepStreamReactor> self;
+  uint32_t serial = 0;
+  {
+    const absl::MutexLock lock(&mu_);
+    StreamHold* hold = handles_.FindHandle(handle);
+    if (hold != nullptr && hold->state != StreamHold::State::kClosing && hold->session != nullptr) {
+      session = hold->session;
+      serial = hold->serial;
+      self = self_;
+      ++in_flight_;
+      if (close) hold->state = StreamHold::State::kClosing;
+    }
+  }
+  if (session == nullptr) {
+    AnswerError(handle, NotOpen(handle), SessionErrorReason::kNone, /*detached=*/true);
+    return;
+  }
+  SessionOp op;
+  if (close) {
+    op.kind = SessionOpKind::kClose;
+  } else if (command.has_step()) {
+    op = DecodeStep(command.step(), *session, backend_->step_limits, backend_->clock->Now());
+  } else {
+    op = DecodeSetState(command.set_state(), *session);
+  }
+  op.tag = serial;
+  op.received = backend_->clock->Now();
+  session->Submit(std::move(op), std::move(self));
+}
+
+void StepStreamReactor::OnOpDone(SessionOp op, SessionOpResult result) {
+  StreamHold hold;
+  {
+    const absl::MutexLock lock(&mu_);
+    const StreamHold* found = state_ < State::kBroken ? handles_.FindSerial(op.tag) : nullptr;
+    if (found != nullptr) hold = *found;
+  }
+  backend_->metrics->CountSteps(op.kind == SessionOpKind::kStep ? op.time_steps : 0, result.status.code(),
+                                backend_->clock->Now() - op.received);
+  if (hold.session != nullptr) Answer(hold, op, result);
+  {
+    const absl::MutexLock lock(&mu_);
+    --in_flight_;
+  }
+  Advance();
+}
+
+void StepStreamReactor::Answer(const StreamHold& hold, const SessionOp& op, const SessionOpResult& result) {
+  const bool close = op.kind == SessionOpKind::kClose;
+  v1::SessionEvent event;
+  event.set_session(hold.handle);
+  if (!result.status.ok()) {
+    EncodeError(result, event.mutable_error());
+    event.mutable_error()->set_detached(close);
+  } else if (close) {
+    *event.mutable_closed() = EncodeInfo(hold.session->Describe());
+  } else if (op.kind == SessionOpKind::kStep) {
+    EncodeStep(op, result, *hold.session, event.mutable_output());
+  } else {
+    EncodeStateSet(result, event.mutable_state_set());
+  }
+  const absl::MutexLock lock(&mu_);
+  if (handles_.FindSerial(hold.serial) == nullptr) return;
+  AddEvent(std::move(event));
+  if (close) handles_.Release(hold.serial);
+}
+
+void StepStreamReactor::OnDetached(uint32_t serial, const absl::Status& status, SessionErrorReason reason,
+                                   uint64_t epoch) {
+  {
+    const absl::MutexLock lock(&mu_);
+    StreamHold* hold = handles_.FindSerial(serial);
+    if (hold == nullptr) return;
+    v1::SessionEvent event = ErrorEvent(hold->handle, status, reason, /*detached=*/true);
+    event.mutable_error()->set_epoch(epoch);
+    if (hold->state == StreamHold::State::kOpening) {
+      hold->left_early = std::move(event);
+      return;
+    }
+    AddEvent(std::move(event));
+    handles_.Release(serial);
+  }
+  Advance();
+}
+
+void StepStreamReactor::AnswerError(uint32_t handle, const absl::Status& status, SessionErrorReason reason,
+                                    bool detached) {
+  v1::SessionEvent event = ErrorEvent(handle, status, reason, detached);
+  const absl::MutexLock lock(&mu_);
+  AddEvent(std::move(event));
+}
+
+void StepStreamReactor::AddEvent(v1::SessionEvent event) {
+  if (state_ < State::kBroken) outbox_.Add(std::move(event));
+}
+
+// The lock is held over gRPC's Start methods: they only hand over to its own
+// threads, and Finish must not come between the decision and the call.
+
+void StepStreamReactor::MaybeStartRead() {
+  if (state_ != State::kOpen || reading_ || handling_ || outbox_.bytes_owed() > backend_->max_owed_bytes) return;
+  reading_ = true;
+  StartRead(&request_);
+}
+
+void StepStreamReactor::MaybeStartWrite() {
+  if (state_ >= State::kBroken || writing_ || !outbox_.has_next()) return;
+  writing_ = true;
+  StartWrite(outbox_.BeginMessage());
+}
+
+bool StepStreamReactor::ReadyToFinish() {
+  if (writing_ || handling_) return false;
+  switch (state_) {
+    case State::kOpen:
+    case State::kFinished:
+      return false;
+    case State::kHalfClosed:
+    case State::kDraining:
+      return in_flight_ == 0 && !outbox_.has_next();
+    case State::kBroken:
+      outcome_ = absl::CancelledError("the client went away");
+      return true;
+  }
+  return false;
+}
+
+void StepStreamReactor::Advance() {
+  absl::Status outcome;
+  {
+    const absl::MutexLock lock(&mu_);
+    MaybeStartWrite();
+    MaybeStartRead();
+    if (!ReadyToFinish()) return;
+    state_ = State::kFinished;
+    outbox_.DropWaiting();
+    outcome = outcome_;
+  }
+  // Before Finish: who sees the stream end may resume its sessions.
+  backend_->sessions->DetachAll(this);
+  observed_.End(outcome);
+  Finish(ToGrpcStatus(outcome));
+}
+
+}  // namespace gruserve::server

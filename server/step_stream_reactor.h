@@ -1,0 +1,106 @@
+// One StreamSteps RPC: many sessions, one read and one write in flight.
+//
+// gRPC's threads and the executor's meet here; every method may be called from
+// any of them. An error of a session is an event; only a fault of the stream
+// itself ends it. MaybeStartRead is the one place that reads: it waits while the
+// reader is owed too much, which is the backpressure. Finish is called once, with
+// nothing of the stream in flight. The reactor is also the sink of its sessions,
+// whose results may come after the stream is gone: it lives until the last of
+// them lets go, at the earliest until OnDone.
+
+#ifndef GRUSERVE_SERVER_STEP_STREAM_REACTOR_H_
+#define GRUSERVE_SERVER_STEP_STREAM_REACTOR_H_
+
+#include <grpcpp/support/server_callback.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "core/session/session_op.h"
+#include "gruserve/v1/inference_service.pb.h"
+#include "server/backend.h"
+#include "server/stream_handles.h"
+#include "server/stream_outbox.h"
+#include "server/stream_registry.h"
+
+namespace gruserve::server {
+
+class StepStreamReactor final : public grpc::ServerBidiReactor<v1::StreamStepsRequest, v1::StreamStepsResponse>,
+                                public SessionSink,
+                                public DrainableStream {
+ public:
+  // REQUIRES: `backend` outlives every stream and session.
+  static StepStreamReactor* Start(const Backend* backend);
+  ~StepStreamReactor() override = default;
+
+  void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnCancel() override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnDone() override ABSL_LOCKS_EXCLUDED(mu_);
+
+  void OnOpDone(SessionOp op, SessionOpResult result) override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnDetached(uint32_t serial, const absl::Status& status, SessionErrorReason reason, uint64_t epoch) override
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  void Drain() override ABSL_LOCKS_EXCLUDED(mu_);
+
+ private:
+  // Legal transitions: kOpen -> kHalfClosed, kDraining, kBroken;
+  // kHalfClosed, kDraining -> kBroken; any -> kFinished.
+  enum class State {
+    kOpen,        // Reads.
+    kHalfClosed,  // The client sends no more: answers what it has, then ends.
+    kDraining,    // As kHalfClosed, at the server's wish.
+    kBroken,      // Cancelled or torn: answers nothing more.
+    kFinished,    // Finish is called, or about to be.
+  };
+
+  explicit StepStreamReactor(const Backend* backend);
+
+  // One command each.
+  void Handle(const v1::SessionCommand& command) ABSL_LOCKS_EXCLUDED(mu_);
+  void HandleOpen(uint32_t handle, const v1::OpenSession& open) ABSL_LOCKS_EXCLUDED(mu_);
+  void HandleOperation(const v1::SessionCommand& command) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Opens the session behind `serial`; on success the hold is complete.
+  void Open(uint32_t handle, uint32_t serial, const v1::OpenSession& open) ABSL_LOCKS_EXCLUDED(mu_);
+  // Says that the session of `serial` is open.
+  void AnswerOpened(uint32_t serial, const SessionDescription& description) ABSL_LOCKS_EXCLUDED(mu_);
+  // Says that a command of `handle` failed.
+  void AnswerError(uint32_t handle, const absl::Status& status, SessionErrorReason reason, bool detached)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  // The event for a result; the hold may have been released meanwhile.
+  void Answer(const StreamHold& hold, const SessionOp& op, const SessionOpResult& result) ABSL_LOCKS_EXCLUDED(mu_);
+
+  void AddEvent(v1::SessionEvent event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void MaybeStartRead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void MaybeStartWrite() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether nothing is left to do; then the caller alone calls End.
+  bool ReadyToFinish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Goes on with whatever is next. Called after each change.
+  void Advance() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Constant after construction.
+  const Backend* const backend_;
+
+  ObservedCall observed_;  // Whoever finishes ends it.
+  v1::StreamStepsRequest request_;  // The reading thread's.
+
+  absl::Mutex mu_;
+  State state_ ABSL_GUARDED_BY(mu_) = State::kOpen;
+  bool reading_ ABSL_GUARDED_BY(mu_) = false;   // A read is in flight.
+  bool handling_ ABSL_GUARDED_BY(mu_) = false;  // A message's commands are being handled.
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;   // A write is in flight.
+  int64_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;  // Operations without a result yet.
+  StreamOutbox outbox_ ABSL_GUARDED_BY(mu_);
+  StreamHandles handles_ ABSL_GUARDED_BY(mu_);
+  absl::Status outcome_ ABSL_GUARDED_BY(mu_);
+  std::shared_ptr<StepStreamReactor> self_ ABSL_GUARDED_BY(mu_);  // Until OnDone.
+};
+
+}  // namespace gruserve::server
+
+#endif  // GRUSERVE_SERVER_STEP_STREAM_REACTOR_H_

@@ -1,0 +1,50 @@
+// What a stream owes its reader: events, grouped into messages as they wait.
+//
+// All that is ready goes into one message, up to a bound, while another is on
+// its way. Not thread-safe: the stream's lock guards it.
+
+#ifndef GRUSERVE_SERVER_STREAM_OUTBOX_H_
+#define GRUSERVE_SERVER_STREAM_OUTBOX_H_
+
+#include <cstdint>
+#include <deque>
+
+#include "gruserve/v1/inference_service.pb.h"
+
+namespace gruserve::server {
+
+class StreamOutbox {
+ public:
+  // A message takes no further event once it has this many, or this many bytes.
+  static constexpr int kMaxEvents = 1024;
+  static constexpr int64_t kMaxBytes = int64_t{256} << 10;
+
+  void Add(v1::SessionEvent event);
+
+  // Whether an event waits that is not on its way yet.
+  bool has_next() const { return !waiting_.empty(); }
+  // Puts the next message on its way. It lives until EndMessage.
+  // REQUIRES: has_next(), and none is on its way.
+  const v1::StreamStepsResponse* BeginMessage();
+  // The message on its way has left.
+  void EndMessage();
+  // Forgets what waits.
+  void DropWaiting();
+
+  // Bytes of events that wait or are on their way.
+  int64_t bytes_owed() const { return bytes_owed_; }
+
+ private:
+  struct Message {
+    v1::StreamStepsResponse response;
+    int64_t bytes = 0;
+  };
+
+  std::deque<Message> waiting_;
+  Message on_its_way_;
+  int64_t bytes_owed_ = 0;
+};
+
+}  // namespace gruserve::server
+
+#endif  // GRUSERVE_SERVER_STREAM_OUTBOX_H_

@@ -3,10 +3,13 @@
 #ifndef GRUSERVE_SERVER_CALL_OBSERVER_H_
 #define GRUSERVE_SERVER_CALL_OBSERVER_H_
 
+#include <cstdint>
 #include <string>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/base/clock.h"
 #include "server/metrics.h"
@@ -15,9 +18,17 @@ namespace gruserve::server {
 
 class CallObserver;
 
-// One RPC from its arrival to its end. Not thread-safe.
+// One RPC from its arrival to its end. Move-only; counts as running until it is
+// destroyed. Not thread-safe.
 class ObservedCall {
  public:
+  ObservedCall(ObservedCall&& other) noexcept
+      : observer_(std::exchange(other.observer_, nullptr)),
+        method_(std::move(other.method_)),
+        begin_(other.begin_) {}
+  ObservedCall& operator=(ObservedCall&&) = delete;
+  ~ObservedCall();
+
   // The RPC ended. REQUIRES: called once.
   void End(const absl::Status& status);
 
@@ -26,8 +37,8 @@ class ObservedCall {
   ObservedCall(CallObserver* observer, std::string method, absl::Time begin)
       : observer_(observer), method_(std::move(method)), begin_(begin) {}
 
-  CallObserver* const observer_;
-  const std::string method_;
+  CallObserver* observer_;
+  std::string method_;
   const absl::Time begin_;
 };
 
@@ -37,14 +48,21 @@ class CallObserver {
   CallObserver(Metrics* metrics, Clock* clock) : metrics_(metrics), clock_(clock) {}
 
   // An RPC of `method`, a name of ours, arrived.
-  ObservedCall Begin(std::string method) { return {this, std::move(method), clock_->Now()}; }
+  ObservedCall Begin(std::string method) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Waits until no observed RPC runs; false where `timeout` came first.
+  bool WaitUntilIdle(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   friend class ObservedCall;
+  void Leave() ABSL_LOCKS_EXCLUDED(mu_);
   void End(const std::string& method, absl::Time begin, const absl::Status& status);
 
   Metrics* const metrics_;
   Clock* const clock_;
+
+  absl::Mutex mu_;
+  int64_t running_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace gruserve::server

@@ -5,10 +5,10 @@
 
 namespace gruserve::server {
 
-grpc::ServerUnaryReactor* InferCellCall::Start(const Backend& backend, const grpc::CallbackServerContext& context,
+grpc::ServerUnaryReactor* InferCellCall::Start(const Backend& backend, absl::Time when_due,
                                                const v1::InferCellRequest& request,
                                                v1::InferCellResponse* response) {
-  auto* task = new InferCellCall(backend, absl::FromChrono(context.deadline()));
+  auto* task = new InferCellCall(backend, when_due);
   if (const absl::Status status = task->Submit(request, response); !status.ok()) task->Complete(status);
   return task;
 }

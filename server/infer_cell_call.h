@@ -18,8 +18,9 @@ namespace gruserve::server {
 // Deletes itself.
 class InferCellCall final : public UnaryCall, private StepTask {
  public:
-  static grpc::ServerUnaryReactor* Start(const Backend& backend, const grpc::CallbackServerContext& context,
-                                         const v1::InferCellRequest& request, v1::InferCellResponse* response);
+  static grpc::ServerUnaryReactor* Start(const Backend& backend, absl::Time when_due,
+                                         const v1::InferCellRequest& request,
+                                         v1::InferCellResponse* response);
 
  private:
   InferCellCall(const Backend& backend, absl::Time when_due);

@@ -10,16 +10,17 @@
 
 namespace gruserve::server {
 
-grpc::ServerUnaryReactor* InferSequenceCall::Start(const Backend& backend, const grpc::CallbackServerContext& context,
+grpc::ServerUnaryReactor* InferSequenceCall::Start(const Backend& backend, absl::Time when_due,
                                                    const v1::InferSequenceRequest& request,
                                                    v1::InferSequenceResponse* response) {
-  auto* task = new InferSequenceCall(backend, absl::FromChrono(context.deadline()), request, response);
+  auto* task = new InferSequenceCall(backend, when_due, request, response);
   if (const absl::Status status = task->Submit(); !status.ok()) task->Complete(status);
   return task;
 }
 
 InferSequenceCall::InferSequenceCall(const Backend& backend, absl::Time when_due,
-                                     const v1::InferSequenceRequest& request, v1::InferSequenceResponse* response)
+                                     const v1::InferSequenceRequest& request,
+                                     v1::InferSequenceResponse* response)
     : UnaryCall(backend.observer, "InferSequence"),
       backend_(backend),
       request_(request),
@@ -45,12 +46,13 @@ absl::Status InferSequenceCall::CheckKeepSession() const {
   const v1::OpenSession& keep = request_.keep_session();
   const std::string prefix = "keep_session.";
   GRUSERVE_RETURN_IF_ERROR(CheckOpenTerms(keep, prefix));
-  const char* const given = keep.has_model()             ? "model"
-                            : keep.batch_size() != 0     ? "batch_size"
-                            : keep.has_h_0()             ? "h_0"
-                                                         : nullptr;
+  const char* const given = keep.has_model()         ? "model"
+                            : keep.batch_size() != 0 ? "batch_size"
+                            : keep.has_h_0()         ? "h_0"
+                                                     : nullptr;
   if (given != nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(prefix, given, " is set, it comes from the call: none is wanted"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(prefix, given, " is set, it comes from the call: none is wanted"));
   }
   if (keep.mode() == v1::OPEN_MODE_RESUME || keep.mode() == v1::OPEN_MODE_CREATE_OR_RESUME) {
     return absl::InvalidArgumentError(
@@ -68,7 +70,8 @@ absl::Status InferSequenceCall::KeepSession() {
   options.model = handle_;
   options.batch_size = plan_.batched ? plan_.call.batch_size : 0;
   options.h_0 = FinalState(plan_, *handle_);
-  GRUSERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Session> session, backend_.sessions->Open(std::move(options)));
+  GRUSERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Session> session,
+                            backend_.sessions->Open(std::move(options)));
   *response_->mutable_session() = EncodeInfo(session->Describe());
   return absl::OkStatus();
 }

@@ -18,8 +18,8 @@ using prometheus::MetricType;
 using Labels = std::vector<ClientMetric::Label>;
 
 // Seconds, from 10 us to 10 s.
-const prometheus::Histogram::BucketBoundaries kSeconds = {1e-5,   2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3,
-                                                          5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1, 2.5e-1, 1, 10};
+const prometheus::Histogram::BucketBoundaries kSeconds = {
+    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1, 2.5e-1, 1, 10};
 const prometheus::Histogram::BucketBoundaries kRows = {1, 2, 4, 8, 16, 32, 64};
 
 // One family of values read at scrape time.
@@ -50,10 +50,12 @@ std::vector<MetricFamily> SessionFamilies(const SessionTable::Counters& sessions
       Sampled("gruserve_sessions_live", "Sessions in memory.", MetricType::Gauge, {{{}, sessions.live}}),
       Sampled("gruserve_sessions_attached", "Sessions that a stream holds.", MetricType::Gauge,
               {{{}, sessions.attached}}),
-      Sampled("gruserve_session_memory_bytes", "Bytes charged to the session memory budget.", MetricType::Gauge,
-              {{{}, sessions.memory_bytes}}),
-      Sampled("gruserve_sessions_opened_total", "Sessions opened.", MetricType::Counter, {{{}, sessions.opened}}),
-      Sampled("gruserve_sessions_resumed_total", "Sessions resumed.", MetricType::Counter, {{{}, sessions.resumed}}),
+      Sampled("gruserve_session_memory_bytes", "Bytes charged to the session memory budget.",
+              MetricType::Gauge, {{{}, sessions.memory_bytes}}),
+      Sampled("gruserve_sessions_opened_total", "Sessions opened.", MetricType::Counter,
+              {{{}, sessions.opened}}),
+      Sampled("gruserve_sessions_resumed_total", "Sessions resumed.", MetricType::Counter,
+              {{{}, sessions.resumed}}),
       Sampled("gruserve_sessions_ended_total", "Sessions ended, by cause.", MetricType::Counter,
               {{Label("cause", "closed"), sessions.closed},
                {Label("cause", "idle"), sessions.evicted_idle},
@@ -72,13 +74,13 @@ MetricFamily ModelFamily(const std::vector<ModelStatus>& models) {
                   {Label("state", "FAILED"), count[ModelState::kFailed]}});
 }
 
-prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& registry, const std::string& name,
-                                                       const std::string& help) {
+prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& registry,
+                                                       const std::string& name, const std::string& help) {
   return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
 }
 
-prometheus::Family<prometheus::Histogram>& HistogramFamily(prometheus::Registry& registry, const std::string& name,
-                                                           const std::string& help) {
+prometheus::Family<prometheus::Histogram>& HistogramFamily(prometheus::Registry& registry,
+                                                           const std::string& name, const std::string& help) {
   return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
 }
 
@@ -87,7 +89,8 @@ prometheus::Family<prometheus::Histogram>& HistogramFamily(prometheus::Registry&
 // Metrics whose labels are known are looked up once, here.
 struct Metrics::Families {
   prometheus::Registry registry;
-  prometheus::Family<prometheus::Counter>& rpcs = CounterFamily(registry, "gruserve_rpcs_total", "RPCs ended.");
+  prometheus::Family<prometheus::Counter>& rpcs =
+      CounterFamily(registry, "gruserve_rpcs_total", "RPCs ended.");
   prometheus::Family<prometheus::Histogram>& rpc_seconds =
       HistogramFamily(registry, "gruserve_rpc_seconds", "How long RPCs took.");
   prometheus::Family<prometheus::Counter>& step_errors =
@@ -97,19 +100,21 @@ struct Metrics::Families {
   prometheus::Histogram& step_seconds =
       HistogramFamily(registry, "gruserve_step_seconds", "From a session operation's arrival to its result.")
           .Add({}, kSeconds);
-  prometheus::Counter& row_steps =
-      CounterFamily(registry, "gruserve_sequence_row_steps_total", "Time steps of sequences, summed over rows.")
-          .Add({});
+  prometheus::Counter& row_steps = CounterFamily(registry, "gruserve_sequence_row_steps_total",
+                                                 "Time steps of sequences, summed over rows.")
+                                       .Add({});
   prometheus::Histogram& sequence_seconds =
       HistogramFamily(registry, "gruserve_sequence_seconds", "From a sequence's arrival to its result.")
           .Add({}, kSeconds);
   prometheus::Histogram& batch_rows =
-      HistogramFamily(registry, "gruserve_batch_rows", "Rows that one batch of steps ran together.").Add({}, kRows);
+      HistogramFamily(registry, "gruserve_batch_rows", "Rows that one batch of steps ran together.")
+          .Add({}, kRows);
   prometheus::Histogram& queue_wait_seconds =
       HistogramFamily(registry, "gruserve_queue_wait_seconds", "How long a batch's oldest step had waited.")
           .Add({}, kSeconds);
   prometheus::Histogram& batch_run_seconds =
-      HistogramFamily(registry, "gruserve_batch_run_seconds", "How long a batch of steps ran.").Add({}, kSeconds);
+      HistogramFamily(registry, "gruserve_batch_run_seconds", "How long a batch of steps ran.")
+          .Add({}, kSeconds);
 };
 
 Metrics::Metrics() : families_(std::make_unique<Families>()) {
@@ -149,7 +154,8 @@ void Metrics::CountBatch(int64_t rows, absl::Duration waited, absl::Duration ran
   families_->batch_run_seconds.Observe(absl::ToDoubleSeconds(ran));
 }
 
-std::string Metrics::Text(const SessionTable::Counters& sessions, const std::vector<ModelStatus>& models) const {
+std::string Metrics::Text(const SessionTable::Counters& sessions,
+                          const std::vector<ModelStatus>& models) const {
   std::vector<MetricFamily> all = families_->registry.Collect();
   for (MetricFamily& family : SessionFamilies(sessions)) all.push_back(std::move(family));
   all.push_back(ModelFamily(models));

@@ -52,14 +52,14 @@ std::vector<int64_t> StateShape(const GruConfig& config, bool batched, int64_t b
   return shape;
 }
 
-absl::Status CheckState(const TensorView& state, const std::string& field, const LoadedModel& model, bool batched,
-                        int64_t batch_size) {
+absl::Status CheckState(const TensorView& state, const std::string& field, const LoadedModel& model,
+                        bool batched, int64_t batch_size) {
   const GruConfig& config = model.config();
   const std::vector<int64_t> wanted = StateShape(config, batched, batch_size);
   const bool cell = config.module_kind == ModuleKind::kGruCell;
   if (state.rank() != static_cast<int64_t>(wanted.size())) {
-    const std::string form = cell ? (batched ? "[B, H]" : "[H]") : (batched ? "[layers * directions, B, H]"
-                                                                             : "[layers * directions, H]");
+    const std::string form = cell ? (batched ? "[B, H]" : "[H]")
+                                  : (batched ? "[layers * directions, B, H]" : "[layers * directions, H]");
     return WrongRank(field, state.rank(),
                      absl::StrCat(wanted.size(), " (", form, ") are wanted for ", ModelLabel(model),
                                   batched ? " with a batch" : " without a batch"));

@@ -30,8 +30,8 @@ absl::Status CheckSteppable(const LoadedModel& model);
 std::vector<int64_t> StateShape(const GruConfig& config, bool batched, int64_t batch_size);
 
 // InvalidArgument unless `state` has the shape above.
-absl::Status CheckState(const TensorView& state, const std::string& field, const LoadedModel& model, bool batched,
-                        int64_t batch_size);
+absl::Status CheckState(const TensorView& state, const std::string& field, const LoadedModel& model,
+                        bool batched, int64_t batch_size);
 
 v1::ModelSpec EncodeSpec(const LoadedModel& model);
 v1::ModelSummary EncodeSummary(const ModelStatus& status);

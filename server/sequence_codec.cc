@@ -44,8 +44,8 @@ absl::StatusOr<int64_t> CheckLengths(const v1::InferSequenceRequest& request, co
   if (request.lengths_size() == 0) return axes.time_steps * axes.batch_size;
   if (request.lengths_size() != axes.batch_size) {
     return absl::InvalidArgumentError(absl::StrCat("lengths has ", request.lengths_size(), " elements, ",
-                                                   axes.batched ? "the batch" : "an unbatched input", " wants ",
-                                                   axes.batch_size));
+                                                   axes.batched ? "the batch" : "an unbatched input",
+                                                   " wants ", axes.batch_size));
   }
   int64_t row_steps = 0;
   for (int row = 0; row < request.lengths_size(); ++row) {
@@ -68,21 +68,25 @@ absl::Status CheckSelection(const v1::InferSequenceRequest& request) {
 // The answer's bytes and, where layers are stacked, one layer's whole output.
 absl::Status CheckMemory(const GruConfig& config, const Axes& axes, v1::OutputSelection selection,
                          int64_t max_bytes) {
-  const bool whole_output = selection == v1::OUTPUT_SELECTION_UNSPECIFIED || selection == v1::OUTPUT_SELECTION_ALL;
+  const bool whole_output =
+      selection == v1::OUTPUT_SELECTION_UNSPECIFIED || selection == v1::OUTPUT_SELECTION_ALL;
   const int64_t steps = whole_output || config.num_layers > 1 ? axes.time_steps : 1;
   const int64_t output[] = {steps, axes.batch_size, config.output_size(), kFloat};
   const int64_t state[] = {axes.batch_size, config.state_size(), kFloat};
   const std::optional<int64_t> output_bytes = CheckedProduct(output);
   const std::optional<int64_t> state_bytes = CheckedProduct(state);
-  if (output_bytes && state_bytes && *output_bytes <= max_bytes && *state_bytes <= max_bytes - *output_bytes) {
+  if (output_bytes && state_bytes && *output_bytes <= max_bytes &&
+      *state_bytes <= max_bytes - *output_bytes) {
     return absl::OkStatus();
   }
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "the output of ", axes.time_steps, " steps of ", axes.batch_size, " rows of ", config.output_size(),
-      " floats is larger than ", max_bytes, " bytes, the message limit: send fewer rows or shorter sequences"));
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the output of ", axes.time_steps, " steps of ", axes.batch_size, " rows of ",
+                   config.output_size(), " floats is larger than ", max_bytes,
+                   " bytes, the message limit: send fewer rows or shorter sequences"));
 }
 
-std::vector<int64_t> OutputShape(const v1::InferSequenceRequest& request, const Axes& axes, int64_t output_size) {
+std::vector<int64_t> OutputShape(const v1::InferSequenceRequest& request, const Axes& axes,
+                                 int64_t output_size) {
   std::vector<int64_t> shape;
   if (request.output_selection() != v1::OUTPUT_SELECTION_LAST) shape.push_back(axes.time_steps);
   if (axes.batched) shape.push_back(axes.batch_size);
@@ -91,8 +95,8 @@ std::vector<int64_t> OutputShape(const v1::InferSequenceRequest& request, const 
   return shape;
 }
 
-void SetInput(const v1::InferSequenceRequest& request, const TensorView& input, const Axes& axes, int64_t input_size,
-              SequenceCall& call) {
+void SetInput(const v1::InferSequenceRequest& request, const TensorView& input, const Axes& axes,
+              int64_t input_size, SequenceCall& call) {
   const bool batch_first = axes.batched && request.batch_first();
   call.time_steps = axes.time_steps;
   call.batch_size = axes.batch_size;
@@ -102,8 +106,8 @@ void SetInput(const v1::InferSequenceRequest& request, const TensorView& input, 
   call.lengths = {request.lengths().data(), static_cast<size_t>(request.lengths_size())};
 }
 
-void SetOutput(const v1::InferSequenceRequest& request, TensorForm form, const Axes& axes, int64_t output_size,
-               SequenceCall& call, v1::InferSequenceResponse* response) {
+void SetOutput(const v1::InferSequenceRequest& request, TensorForm form, const Axes& axes,
+               int64_t output_size, SequenceCall& call, v1::InferSequenceResponse* response) {
   if (request.output_selection() == v1::OUTPUT_SELECTION_NONE) return;
   const std::vector<int64_t> shape = OutputShape(request, axes, output_size);
   call.output = MakeTensor(shape, form, response->mutable_output()).data();
@@ -123,7 +127,8 @@ StateRows::StateRows(const GruConfig& config, int64_t batch_size)
     : blocks_(config.state_blocks()),
       hidden_size_(config.hidden_size),
       elements_(static_cast<size_t>(batch_size * config.state_size())) {
-  for (int64_t row = 0; row < batch_size; ++row) rows_.push_back(elements_.data() + row * config.state_size());
+  for (int64_t row = 0; row < batch_size; ++row)
+    rows_.push_back(elements_.data() + row * config.state_size());
 }
 
 void StateRows::Read(std::span<const float> wire) {
@@ -182,12 +187,12 @@ std::vector<float> FinalState(const SequencePlan& plan, const LoadedModel& model
   return state;
 }
 
-absl::StatusOr<CellPlan> PlanCell(const v1::InferCellRequest& request, const LoadedModel& model, int64_t max_bytes,
-                                  v1::InferCellResponse* response) {
+absl::StatusOr<CellPlan> PlanCell(const v1::InferCellRequest& request, const LoadedModel& model,
+                                  int64_t max_bytes, v1::InferCellResponse* response) {
   const GruConfig& config = model.config();
   if (config.state_blocks() != 1) {
-    return absl::FailedPreconditionError(absl::StrCat(ModelLabel(model), " has ", config.num_layers, " layers and ",
-                                                      config.num_directions,
+    return absl::FailedPreconditionError(absl::StrCat(ModelLabel(model), " has ", config.num_layers,
+                                                      " layers and ", config.num_directions,
                                                       " directions, InferCell runs one of each"));
   }
   GRUSERVE_ASSIGN_OR_RETURN(const TensorView input, ViewTensor(request.input(), "input"));
@@ -220,8 +225,8 @@ absl::StatusOr<CellPlan> PlanCell(const v1::InferCellRequest& request, const Loa
   }
   CellPlan plan;
   for (int64_t row = 0; row < batch_size; ++row) {
-    plan.rows.push_back({input.elements.data() + row * config.input_size, state.data() + row * config.hidden_size,
-                         nullptr});
+    plan.rows.push_back(
+        {input.elements.data() + row * config.input_size, state.data() + row * config.hidden_size, nullptr});
   }
   return plan;
 }

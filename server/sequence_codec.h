@@ -67,8 +67,8 @@ struct CellPlan {
 
 // FailedPrecondition unless the model is one cell. The state is computed in
 // place, in the response.
-absl::StatusOr<CellPlan> PlanCell(const v1::InferCellRequest& request, const LoadedModel& model, int64_t max_bytes,
-                                  v1::InferCellResponse* response);
+absl::StatusOr<CellPlan> PlanCell(const v1::InferCellRequest& request, const LoadedModel& model,
+                                  int64_t max_bytes, v1::InferCellResponse* response);
 
 }  // namespace gruserve::server
 

@@ -20,7 +20,9 @@ constexpr size_t kClientInstanceBytes = 16;
 constexpr uint32_t kRawBit = 1;    // In the raw form.
 constexpr uint32_t kChunkBit = 2;  // With a time axis.
 
-TensorForm FormOf(const SessionOp& op) { return (op.form & kRawBit) != 0 ? TensorForm::kRaw : TensorForm::kValues; }
+TensorForm FormOf(const SessionOp& op) {
+  return (op.form & kRawBit) != 0 ? TensorForm::kRaw : TensorForm::kValues;
+}
 
 OpenMode DecodeMode(v1::OpenMode mode) {
   switch (mode) {
@@ -77,7 +79,8 @@ absl::Status ReadStepInput(const v1::StepInput& step, const Session& session, co
   GRUSERVE_RETURN_IF_ERROR(
       CheckDim(input, "input", input.rank() - 1, model.config().input_size, ModelLabel(model)));
   if (batched) {
-    GRUSERVE_RETURN_IF_ERROR(CheckDim(input, "input", input.rank() - 2, session.batch_size(), "the session's batch"));
+    GRUSERVE_RETURN_IF_ERROR(
+        CheckDim(input, "input", input.rank() - 2, session.batch_size(), "the session's batch"));
   }
   op.form = (input.form == TensorForm::kRaw ? kRawBit : 0) | (chunk ? kChunkBit : 0);
   op.time_steps = chunk ? input.dim(0) : 1;
@@ -88,8 +91,8 @@ absl::Status ReadStepInput(const v1::StepInput& step, const Session& session, co
   const int64_t result[] = {op.time_steps, session.rows(), model.config().output_size(), sizeof(float)};
   const int64_t state[] = {session.rows(), model.config().state_size(), sizeof(float)};
   if (*CheckedProduct(result) + (step.return_state() ? *CheckedProduct(state) : 0) > limits.max_bytes) {
-    return absl::ResourceExhaustedError(absl::StrCat("the output of ", op.time_steps, " steps is larger than ",
-                                                     limits.max_bytes,
+    return absl::ResourceExhaustedError(absl::StrCat("the output of ", op.time_steps,
+                                                     " steps is larger than ", limits.max_bytes,
                                                      " bytes, the message limit: send shorter chunks"));
   }
   op.values.assign(input.elements.begin(), input.elements.end());
@@ -121,27 +124,31 @@ absl::Status CheckOpenTerms(const v1::OpenSession& open, const std::string& pref
         absl::StrCat(prefix, "mode is ", static_cast<int>(open.mode()), ", a value from 0 to 3 is wanted"));
   }
   if (!v1::Durability_IsValid(open.durability())) {
-    return absl::InvalidArgumentError(absl::StrCat(prefix, "durability is ", static_cast<int>(open.durability()),
-                                                   ", a value from 0 to 3 is wanted"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        prefix, "durability is ", static_cast<int>(open.durability()), ", a value from 0 to 3 is wanted"));
   }
   if (open.durability() == v1::DURABILITY_ASYNC || open.durability() == v1::DURABILITY_SYNC) {
-    return absl::FailedPreconditionError(absl::StrCat(prefix, "durability is ", v1::Durability_Name(open.durability()),
+    return absl::FailedPreconditionError(absl::StrCat(prefix, "durability is ",
+                                                      v1::Durability_Name(open.durability()),
                                                       ", this server has no store: NONE is wanted"));
   }
   if (open.remember_steps() != 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(prefix, "remember_steps is ", open.remember_steps(), ", this server remembers none: 0 is wanted"));
+    return absl::FailedPreconditionError(absl::StrCat(prefix, "remember_steps is ", open.remember_steps(),
+                                                      ", this server remembers none: 0 is wanted"));
   }
   if (open.batch_size() < 0) {
-    return absl::InvalidArgumentError(absl::StrCat(prefix, "batch_size is ", open.batch_size(),
-                                                   ", a number of rows, or 0 for an unbatched session, is wanted"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(prefix, "batch_size is ", open.batch_size(),
+                     ", a number of rows, or 0 for an unbatched session, is wanted"));
   }
   if (!open.client_instance().empty() && open.client_instance().size() != kClientInstanceBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(prefix, "client_instance has ", open.client_instance().size(),
-                                                   " bytes, ", kClientInstanceBytes, " are wanted"));
+    return absl::InvalidArgumentError(absl::StrCat(prefix, "client_instance has ",
+                                                   open.client_instance().size(), " bytes, ",
+                                                   kClientInstanceBytes, " are wanted"));
   }
   if (open.mode() == v1::OPEN_MODE_RESUME && open.session_id().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(prefix, "session_id is empty, RESUME wants the session's id"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(prefix, "session_id is empty, RESUME wants the session's id"));
   }
   return absl::OkStatus();
 }
@@ -157,7 +164,8 @@ OpenSessionOptions DecodeOpenTerms(const v1::OpenSession& open) {
   return options;
 }
 
-absl::StatusOr<OpenSessionOptions> DecodeOpen(const v1::OpenSession& open, const ModelRepository& repository) {
+absl::StatusOr<OpenSessionOptions> DecodeOpen(const v1::OpenSession& open,
+                                              const ModelRepository& repository) {
   GRUSERVE_RETURN_IF_ERROR(CheckOpenTerms(open, ""));
   OpenSessionOptions options = DecodeOpenTerms(open);
   const bool resume = options.mode == OpenMode::kResume;
@@ -167,15 +175,23 @@ absl::StatusOr<OpenSessionOptions> DecodeOpen(const v1::OpenSession& open, const
   if (resume && !open.has_model()) return options;
   GRUSERVE_ASSIGN_OR_RETURN(options.model, FindModel(repository, open.model(), "model"));
   GRUSERVE_RETURN_IF_ERROR(CheckSteppable(*options.model));
+  options.any_version = open.model().version() == 0;
   if (open.has_h_0()) {
     GRUSERVE_ASSIGN_OR_RETURN(const TensorView h_0, ViewTensor(open.h_0(), "h_0"));
-    GRUSERVE_RETURN_IF_ERROR(CheckState(h_0, "h_0", *options.model, open.batch_size() > 0, open.batch_size()));
+    GRUSERVE_RETURN_IF_ERROR(
+        CheckState(h_0, "h_0", *options.model, open.batch_size() > 0, open.batch_size()));
     options.h_0.assign(h_0.elements.begin(), h_0.elements.end());
   }
   return options;
 }
 
-SessionOp DecodeStep(const v1::StepInput& step, const Session& session, const StepLimits& limits, absl::Time now) {
+absl::Status CheckSessionId(const std::string& id) {
+  if (!id.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError("session_id is empty, a session's id is required");
+}
+
+SessionOp DecodeStep(const v1::StepInput& step, const Session& session, const StepLimits& limits,
+                     absl::Time now) {
   SessionOp op;
   op.kind = SessionOpKind::kStep;
   op.return_state = step.return_state();
@@ -194,7 +210,8 @@ SessionOp DecodeSetState(const v1::SetState& set_state, const Session& session) 
   return op;
 }
 
-void EncodeStep(const SessionOp& op, const SessionOpResult& result, const Session& session, v1::StepOutput* output) {
+void EncodeStep(const SessionOp& op, const SessionOpResult& result, const Session& session,
+                v1::StepOutput* output) {
   const LoadedModel& model = *session.model();
   output->set_index(result.index);
   output->set_durable_step(result.durable_step);
@@ -204,8 +221,10 @@ void EncodeStep(const SessionOp& op, const SessionOpResult& result, const Sessio
   if ((op.form & kChunkBit) != 0) shape.push_back(op.time_steps);
   if (session.batch_size() > 0) shape.push_back(session.batch_size());
   shape.push_back(model.config().output_size());
-  std::copy(result.output.begin(), result.output.end(), MakeTensor(shape, FormOf(op), output->mutable_output()).begin());
-  if (op.return_state) EncodeState(result.state, model, session.batch_size(), FormOf(op), output->mutable_state());
+  std::copy(result.output.begin(), result.output.end(),
+            MakeTensor(shape, FormOf(op), output->mutable_output()).begin());
+  if (op.return_state)
+    EncodeState(result.state, model, session.batch_size(), FormOf(op), output->mutable_state());
 }
 
 void EncodeStateSet(const SessionOpResult& result, v1::StateSet* state_set) {

@@ -37,13 +37,18 @@ absl::Status CheckOpenTerms(const v1::OpenSession& open, const std::string& pref
 // The fields of `open` that need no model.
 OpenSessionOptions DecodeOpenTerms(const v1::OpenSession& open);
 
+// InvalidArgument where a request names no session.
+absl::Status CheckSessionId(const std::string& id);
+
 // An operation for `session`. One that is refused carries why, so that it takes
 // its turn. `now` is when a timeout begins.
-SessionOp DecodeStep(const v1::StepInput& step, const Session& session, const StepLimits& limits, absl::Time now);
+SessionOp DecodeStep(const v1::StepInput& step, const Session& session, const StepLimits& limits,
+                     absl::Time now);
 SessionOp DecodeSetState(const v1::SetState& set_state, const Session& session);
 
 // Results. REQUIRES: `op` and `result` belong together.
-void EncodeStep(const SessionOp& op, const SessionOpResult& result, const Session& session, v1::StepOutput* output);
+void EncodeStep(const SessionOp& op, const SessionOpResult& result, const Session& session,
+                v1::StepOutput* output);
 void EncodeStateSet(const SessionOpResult& result, v1::StateSet* state_set);
 void EncodeError(const SessionOpResult& result, v1::SessionError* error);
 void EncodeError(const absl::Status& status, SessionErrorReason reason, v1::SessionError* error);

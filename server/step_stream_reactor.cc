@@ -12,10 +12,12 @@ namespace gruserve::server {
 namespace {
 
 absl::Status NotOpen(uint32_t handle) {
-  return absl::FailedPreconditionError(absl::StrCat("session ", handle, " is not open on this stream: open it first"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("session ", handle, " is not open on this stream: open it first"));
 }
 
-v1::SessionEvent ErrorEvent(uint32_t handle, const absl::Status& status, SessionErrorReason reason, bool detached) {
+v1::SessionEvent ErrorEvent(uint32_t handle, const absl::Status& status, SessionErrorReason reason,
+                            bool detached) {
   v1::SessionEvent event;
   event.set_session(handle);
   EncodeError(status, reason, event.mutable_error());
@@ -94,6 +96,7 @@ void StepStreamReactor::Drain() {
 
 void StepStreamReactor::OnDone() {
   backend_->streams->Remove(this);
+  observed_.reset();
   std::shared_ptr<StepStreamReactor> self;
   const absl::MutexLock lock(&mu_);
   self = std::move(self_);
@@ -110,9 +113,10 @@ void StepStreamReactor::Handle(const v1::SessionCommand& command) {
       HandleOperation(command);
       return;
     case v1::SessionCommand::COMMAND_NOT_SET:
-      AnswerError(command.session(),
-                  absl::InvalidArgumentError("command is not set, one of open, step, set_state, close is wanted"),
-                  SessionErrorReason::kNone, /*detached=*/false);
+      AnswerError(
+          command.session(),
+          absl::InvalidArgumentError("command is not set, one of open, step, set_state, close is wanted"),
+          SessionErrorReason::kNone, /*detached=*/false);
   }
 }
 
@@ -126,7 +130,8 @@ void StepStreamReactor::HandleOpen(uint32_t handle, const v1::OpenSession& open)
     Open(handle, serial, open);
     return;
   }
-  AnswerError(handle, absl::AlreadyExistsError(absl::StrCat("session ", handle, " is open on this stream already")),
+  AnswerError(handle,
+              absl::AlreadyExistsError(absl::StrCat("session ", handle, " is open on this stream already")),
               SessionErrorReason::kNone, /*detached=*/false);
 }
 
@@ -296,7 +301,8 @@ void StepStreamReactor::AddEvent(v1::SessionEvent event) {
 // threads, and Finish must not come between the decision and the call.
 
 void StepStreamReactor::MaybeStartRead() {
-  if (state_ != State::kOpen || reading_ || handling_ || outbox_.bytes_owed() > backend_->max_owed_bytes) return;
+  if (state_ != State::kOpen || reading_ || handling_ || outbox_.bytes_owed() > backend_->max_owed_bytes)
+    return;
   reading_ = true;
   StartRead(&request_);
 }
@@ -336,7 +342,7 @@ void StepStreamReactor::Advance() {
   }
   // Before Finish: who sees the stream end may resume its sessions.
   backend_->sessions->DetachAll(this);
-  observed_.End(outcome);
+  observed_->End(outcome);
   Finish(ToGrpcStatus(outcome));
 }
 

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -28,9 +29,10 @@
 
 namespace gruserve::server {
 
-class StepStreamReactor final : public grpc::ServerBidiReactor<v1::StreamStepsRequest, v1::StreamStepsResponse>,
-                                public SessionSink,
-                                public DrainableStream {
+class StepStreamReactor final
+    : public grpc::ServerBidiReactor<v1::StreamStepsRequest, v1::StreamStepsResponse>,
+      public SessionSink,
+      public DrainableStream {
  public:
   // REQUIRES: `backend` outlives every stream and session.
   static StepStreamReactor* Start(const Backend* backend);
@@ -42,8 +44,8 @@ class StepStreamReactor final : public grpc::ServerBidiReactor<v1::StreamStepsRe
   void OnDone() override ABSL_LOCKS_EXCLUDED(mu_);
 
   void OnOpDone(SessionOp op, SessionOpResult result) override ABSL_LOCKS_EXCLUDED(mu_);
-  void OnDetached(uint32_t serial, const absl::Status& status, SessionErrorReason reason, uint64_t epoch) override
-      ABSL_LOCKS_EXCLUDED(mu_);
+  void OnDetached(uint32_t serial, const absl::Status& status, SessionErrorReason reason,
+                  uint64_t epoch) override ABSL_LOCKS_EXCLUDED(mu_);
 
   void Drain() override ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -73,7 +75,8 @@ class StepStreamReactor final : public grpc::ServerBidiReactor<v1::StreamStepsRe
   void AnswerError(uint32_t handle, const absl::Status& status, SessionErrorReason reason, bool detached)
       ABSL_LOCKS_EXCLUDED(mu_);
   // The event for a result; the hold may have been released meanwhile.
-  void Answer(const StreamHold& hold, const SessionOp& op, const SessionOpResult& result) ABSL_LOCKS_EXCLUDED(mu_);
+  void Answer(const StreamHold& hold, const SessionOp& op, const SessionOpResult& result)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   void AddEvent(v1::SessionEvent event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MaybeStartRead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -86,8 +89,8 @@ class StepStreamReactor final : public grpc::ServerBidiReactor<v1::StreamStepsRe
   // Constant after construction.
   const Backend* const backend_;
 
-  ObservedCall observed_;  // Whoever finishes ends it.
-  v1::StreamStepsRequest request_;  // The reading thread's.
+  std::optional<ObservedCall> observed_;  // Whoever finishes ends it; until OnDone.
+  v1::StreamStepsRequest request_;        // The reading thread's.
 
   absl::Mutex mu_;
   State state_ ABSL_GUARDED_BY(mu_) = State::kOpen;

@@ -15,7 +15,9 @@ static_assert(std::endian::native == std::endian::little, "Tensor.raw is little-
 // Enough for any shape that we take, and short in a message for any other.
 constexpr int kMaxRank = 8;
 
-std::string ShapeText(const v1::Tensor& tensor) { return absl::StrCat("[", absl::StrJoin(tensor.shape(), ", "), "]"); }
+std::string ShapeText(const v1::Tensor& tensor) {
+  return absl::StrCat("[", absl::StrJoin(tensor.shape(), ", "), "]");
+}
 
 absl::StatusOr<int64_t> CountElements(const v1::Tensor& tensor, const std::string& field) {
   if (tensor.shape_size() == 0) {
@@ -31,7 +33,8 @@ absl::StatusOr<int64_t> CountElements(const v1::Tensor& tensor, const std::strin
           absl::StrCat(field, ".shape[", axis, "] is ", tensor.shape(axis), ", at least 0 is wanted"));
     }
   }
-  const std::optional<int64_t> count = CheckedProduct({tensor.shape().data(), static_cast<size_t>(tensor.shape_size())});
+  const std::optional<int64_t> count =
+      CheckedProduct({tensor.shape().data(), static_cast<size_t>(tensor.shape_size())});
   if (!count || !CheckedMultiply(*count, sizeof(float))) {
     return absl::InvalidArgumentError(
         absl::StrCat(field, ".shape is ", ShapeText(tensor), ", more elements than any message holds"));

@@ -50,6 +50,7 @@ struct SessionOp {
   // For the sink's own use; the session does not look at them.
   uint32_t tag = 0;
   uint32_t form = 0;
+  absl::Time received;
 };
 
 struct SessionOpResult {

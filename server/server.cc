@@ -1,0 +1,227 @@
+#include "server/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server_builder.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/log.h"
+#include "core/base/status_macros.h"
+#include "core/runtime/compute_pool.h"
+#include "core/runtime/model_repository.h"
+#include "core/session/session_table.h"
+#include "server/backend.h"
+#include "server/health.h"
+#include "server/http_endpoint.h"
+#include "server/inference_service.h"
+#include "server/model_service.h"
+#include "server/port_file.h"
+#include "server/session_reaper.h"
+#include "server/session_service.h"
+#include "server/stream_registry.h"
+
+namespace gruserve::server {
+namespace {
+
+constexpr int kMaxMetadataBytes = 8 << 10;
+constexpr int kKeepaliveTimeMs = 30'000;
+constexpr int kKeepaliveTimeoutMs = 10'000;
+constexpr int kMinPingIntervalMs = 10'000;
+// Sessions end this much late, at most.
+constexpr absl::Duration kReaperSlack = absl::Seconds(1);
+
+// gRPC's own switches. Both are global and must come before the first server.
+void EnableGrpcExtensions() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  });
+}
+
+void SetLimits(const ServerOptions& options, grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
+  builder.SetMaxSendMessageSize(static_cast<int>(options.max_message_bytes));
+  if (options.max_concurrent_streams > 0) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams);
+  }
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
+  // Two servers must not share a port by mistake.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // Compressed messages can unfold to any size.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+}
+
+SessionTable::Options TableOptions(const ServerOptions& options) {
+  SessionTable::Options table;
+  table.memory_bytes = options.session_memory_bytes;
+  table.idle_ttl = options.session_idle_timeout;
+  table.grace = options.session_grace;
+  table.max_inflight = options.max_inflight_per_session;
+  return table;
+}
+
+}  // namespace
+
+// Members are destroyed last to first: each may use those above it.
+struct Server::Rooms {
+  Rooms(ServerOptions server_options, Clock* server_clock)
+      : options(std::move(server_options)),
+        clock(server_clock),
+        observer(&metrics, clock),
+        gate(options.max_concurrent_calls) {}
+
+  absl::Status Build();
+  absl::Status StartGrpc();
+  absl::Status StartHttp();
+  absl::Status Load();
+  std::string MetricsText() const { return metrics.Text(sessions->counters(), models->List()); }
+
+  const ServerOptions options;
+  Clock* const clock;
+  Metrics metrics;
+  CallObserver observer;
+  CallGate gate;
+  StreamRegistry streams;
+  Backend backend;
+  std::unique_ptr<ModelRepository> models;
+  std::unique_ptr<ComputePool> pool;
+  std::unique_ptr<SessionTable> sessions;
+  std::unique_ptr<SessionReaper> reaper;
+  std::unique_ptr<InferenceService> inference_service;
+  std::unique_ptr<SessionService> session_service;
+  std::unique_ptr<ModelService> model_service;
+  std::unique_ptr<grpc::Server> grpc_server;
+  std::unique_ptr<Health> health;
+  std::atomic<bool> ready = false;
+  std::unique_ptr<HttpEndpoint> http;
+  std::string address;
+  std::string http_address;
+  std::once_flag drained;
+};
+
+absl::Status Server::Rooms::Build() {
+  ComputePool::Options pool_options;
+  pool_options.num_workers = options.workers;
+  pool_options.max_queued_steps = options.max_queued_steps;
+  pool_options.max_queued_sequences = options.max_queued_sequences;
+  pool_options.observe_batch = [this](const LoadedModel&, int64_t rows, absl::Duration waited,
+                                      absl::Duration ran) { metrics.CountBatch(rows, waited, ran); };
+  pool = std::make_unique<ComputePool>(std::move(pool_options), clock);
+  models = std::make_unique<ModelRepository>(options.repository, pool->num_workers());
+  sessions = std::make_unique<SessionTable>(TableOptions(options), pool.get(), clock);
+  reaper = std::make_unique<SessionReaper>(sessions.get(), clock, kReaperSlack);
+
+  backend.models = models.get();
+  backend.sessions = sessions.get();
+  backend.executor = pool.get();
+  backend.clock = clock;
+  backend.metrics = &metrics;
+  backend.observer = &observer;
+  backend.gate = &gate;
+  backend.streams = &streams;
+  backend.max_owed_bytes = options.max_owed_bytes;
+  // Room for what stands around the elements in a message.
+  backend.max_result_bytes =
+      options.max_message_bytes - std::min<int64_t>(options.max_message_bytes / 4, 4096);
+  backend.step_limits = {options.max_chunk_steps, backend.max_result_bytes};
+  return absl::OkStatus();
+}
+
+absl::Status Server::Rooms::StartGrpc() {
+  HostPort where;
+  GRUSERVE_RETURN_IF_ERROR(ParseHostPort("listen", options.listen, &where));
+  EnableGrpcExtensions();
+  inference_service = std::make_unique<InferenceService>(&backend);
+  session_service = std::make_unique<SessionService>(&backend);
+  model_service = std::make_unique<ModelService>(&backend);
+  grpc::ServerBuilder builder;
+  SetLimits(options, builder);
+  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &where.port);
+  builder.RegisterService(inference_service.get());
+  builder.RegisterService(session_service.get());
+  builder.RegisterService(model_service.get());
+  grpc_server = builder.BuildAndStart();
+  if (grpc_server == nullptr || where.port == 0) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", options.listen, " for gRPC: is it in use?"));
+  }
+  address = JoinHostPort(where);
+  health = std::make_unique<Health>(grpc_server->GetHealthCheckService());
+  return absl::OkStatus();
+}
+
+absl::Status Server::Rooms::StartHttp() {
+  if (HttpDisabled(options)) return absl::OkStatus();
+  HostPort where;
+  GRUSERVE_RETURN_IF_ERROR(ParseHostPort("http-listen", options.http_listen, &where));
+  GRUSERVE_ASSIGN_OR_RETURN(
+      http, HttpEndpoint::Start(where, {[this] { return MetricsText(); }, [this] { return ready.load(); }}));
+  http_address = http->address();
+  return absl::OkStatus();
+}
+
+absl::Status Server::Rooms::Load() {
+  GRUSERVE_RETURN_IF_ERROR(models->Load());
+  ready = true;
+  health->SetReady(models->List());
+  GRUSERVE_RETURN_IF_ERROR(WritePortFile(options.http_port_file, http_address));
+  GRUSERVE_RETURN_IF_ERROR(WritePortFile(options.port_file, address));
+  Log(LogLevel::kInfo, "serving",
+      {{"version", GRUSERVE_VERSION},
+       {"address", address},
+       {"http_address", http_address},
+       {"workers", pool->num_workers()}});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, Clock* clock) {
+  GRUSERVE_RETURN_IF_ERROR(ValidateOptions(options));
+  GRUSERVE_RETURN_IF_ERROR(RemovePortFile(options.port_file));
+  GRUSERVE_RETURN_IF_ERROR(RemovePortFile(options.http_port_file));
+  std::unique_ptr<Server> server(new Server(std::make_unique<Rooms>(options, clock)));
+  Rooms& rooms = *server->rooms_;
+  GRUSERVE_RETURN_IF_ERROR(rooms.Build());
+  GRUSERVE_RETURN_IF_ERROR(rooms.StartGrpc());
+  GRUSERVE_RETURN_IF_ERROR(rooms.StartHttp());
+  GRUSERVE_RETURN_IF_ERROR(rooms.Load());
+  return server;
+}
+
+Server::Server(std::unique_ptr<Rooms> rooms) : rooms_(std::move(rooms)) {}
+
+Server::~Server() { Drain(); }
+
+const std::string& Server::address() const { return rooms_->address; }
+const std::string& Server::http_address() const { return rooms_->http_address; }
+
+void Server::ExpireSessions() { rooms_->sessions->Expire(); }
+
+void Server::Drain() {
+  std::call_once(rooms_->drained, [this] {
+    Rooms& rooms = *rooms_;
+    if (rooms.health == nullptr) return;
+    rooms.ready = false;
+    rooms.health->SetDraining(rooms.models->List());
+    rooms.gate.Close();
+    rooms.sessions->StopOpening();
+    rooms.streams.Drain();
+    // Then what runs for ever, such as a Watch of health, is cut.
+    const bool idle = rooms.observer.WaitUntilIdle(rooms.options.drain_timeout);
+    rooms.grpc_server->Shutdown(std::chrono::system_clock::now());
+    Log(idle ? LogLevel::kInfo : LogLevel::kWarning, "drained", {{"calls_cut", idle ? "no" : "yes"}});
+  });
+}
+
+}  // namespace gruserve::server

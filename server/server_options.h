@@ -1,0 +1,84 @@
+// Everything that can be set about a server: by flag, environment variable
+// (GRUSERVE_ and the flag's name), or YAML file, in this order of precedence.
+
+#ifndef GRUSERVE_SERVER_SERVER_OPTIONS_H_
+#define GRUSERVE_SERVER_SERVER_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace gruserve::server {
+
+struct ServerOptions {
+  // The model repository: a folder of <model>/<version>/ folders. Required.
+  std::string repository;
+  // host:port for gRPC; port 0 picks a free one.
+  std::string listen = "127.0.0.1:50051";
+  // Gets the gRPC address, once the server serves. Empty: no file.
+  std::string port_file;
+  // host:port for metrics and probes; port 0 picks a free one; "none" or empty: off.
+  std::string http_listen = "127.0.0.1:9464";
+  // Gets the HTTP address. Empty: no file.
+  std::string http_port_file;
+  // Allows addresses other than loopback without TLS.
+  bool insecure = false;
+
+  // Compute threads. 0: the processors that this process may use.
+  int workers = 0;
+  // Bytes of one gRPC message, both ways, and of one result.
+  int64_t max_message_bytes = int64_t{64} << 20;
+  // RPCs at once on one connection. 0: no limit.
+  int max_concurrent_streams = 1024;
+  // InferSequence and InferCell calls in flight. 0: no limit.
+  int64_t max_concurrent_calls = 1024;
+  // Steps waiting, over all sessions and models.
+  int64_t max_queued_steps = 1 << 20;
+  // Sequences and chunks waiting or running.
+  int64_t max_queued_sequences = 4096;
+
+  // Bytes that all sessions may hold. 0: no session can be opened.
+  int64_t session_memory_bytes = int64_t{1} << 30;
+  // Without an operation for this long, a session ends. Infinite: never.
+  absl::Duration session_idle_timeout = absl::Minutes(5);
+  // How long a session outlives its stream. 0: not at all.
+  absl::Duration session_grace = absl::Seconds(60);
+  // Operations of one session that wait or run at once.
+  int max_inflight_per_session = 64;
+  // Time steps of one chunk.
+  int64_t max_chunk_steps = 4096;
+  // Bytes of results a stream's reader may owe before its commands wait.
+  int64_t max_owed_bytes = int64_t{1} << 20;
+
+  // From SIGTERM to the end of what still runs. 0: cut at once.
+  absl::Duration drain_timeout = absl::Seconds(30);
+  // "text" or "json".
+  std::string log_format = "text";
+  // "debug", "info", "warning" or "error".
+  std::string log_level = "info";
+};
+
+// InvalidArgument, naming the option, what it is and what is wanted.
+absl::Status ValidateOptions(const ServerOptions& options);
+
+// Sets the form and level of the process's log. REQUIRES: the options are valid.
+void ConfigureLogOf(const ServerOptions& options);
+
+// "host:port" apart; the host without the brackets of an IPv6 address.
+struct HostPort {
+  std::string host;
+  int port = 0;
+};
+absl::Status ParseHostPort(const std::string& option, const std::string& text, HostPort* host_port);
+// Whether only this machine can reach `host`.
+bool IsLoopback(const std::string& host);
+// "host:port" in one piece, an IPv6 host in brackets.
+std::string JoinHostPort(const HostPort& host_port);
+// Whether `http_listen` asks for no endpoint.
+bool HttpDisabled(const ServerOptions& options);
+
+}  // namespace gruserve::server
+
+#endif  // GRUSERVE_SERVER_SERVER_OPTIONS_H_

@@ -1,0 +1,41 @@
+// The thread that ends sessions which are due.
+//
+// Owns the thread; the destructor stops it.
+
+#ifndef GRUSERVE_SERVER_SESSION_REAPER_H_
+#define GRUSERVE_SERVER_SESSION_REAPER_H_
+
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "core/base/clock.h"
+#include "core/session/session_table.h"
+
+namespace gruserve::server {
+
+class SessionReaper {
+ public:
+  // A session ends at most `slack` after its time.
+  // REQUIRES: `table` and `clock` outlive the reaper; slack > 0.
+  SessionReaper(SessionTable* table, Clock* clock, absl::Duration slack);
+  ~SessionReaper();
+
+ private:
+  void Run() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Constant after construction.
+  SessionTable* const table_;
+  Clock* const clock_;
+  const absl::Duration slack_;
+
+  absl::Mutex mu_;
+  absl::CondVar stop_changed_;
+  bool stop_ ABSL_GUARDED_BY(mu_) = false;
+  std::thread thread_;  // Last: it uses all of the above.
+};
+
+}  // namespace gruserve::server
+
+#endif  // GRUSERVE_SERVER_SESSION_REAPER_H_

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <memory>
 #include <string>
 
@@ -132,10 +133,13 @@ CommandLine ParseCommandLine(int argc, const char* const* argv) {
   app.get_option("--version")->configurable(false);
   app.get_help_ptr()->configurable(false);
   app.config_formatter(std::make_shared<YamlConfig>(&app));
-  app.set_config("--config", "", "YAML file of options: session-grace: 10s")
+  // CLI11 looks at the environment only after the file, so not for its name.
+  const char* const config_file = std::getenv("GRUSERVE_CONFIG");
+  app.set_config("--config", config_file == nullptr ? "" : config_file,
+                 "YAML file of options: session-grace: 10s",
+                 /*config_required=*/config_file != nullptr)
       ->type_name("FILE")
-      ->configurable(false)
-      ->envname("GRUSERVE_CONFIG");
+      ->configurable(false);
   app.add_flag("--print-config", print_config, "Print the effective options as YAML and exit.")
       ->configurable(false);
   OptionList list(&app);

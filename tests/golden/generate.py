@@ -5,7 +5,8 @@
 
 Weights and inputs come from SplitMix64, which the C++ test has as well, so only
 the answers are stored: PyTorch's float64 results (of the float32-rounded numbers)
-at sampled places, and the largest error of PyTorch's own float32 run.
+at sampled places, and the largest error of PyTorch's own float32 run. The C++ test
+compares the places between them with its own double-precision reference.
 """
 import itertools
 import json
@@ -28,6 +29,7 @@ CELL_PARAMETERS = {"input_size": SIZES, "hidden_size": SIZES, "bias": [True, Fal
                    "time_steps": [1, 7, 100], "h_0": [True, False]}
 MAX_MULTIPLICATIONS = 2e9
 OUTPUT_SAMPLES, STATE_SAMPLES = 256, 128
+FEW_NUMBERS = 16
 # What the streams of numbers of one case are for.
 INPUT, H_0, SAMPLES, WEIGHTS = 0, 1, 2, 8
 
@@ -81,7 +83,7 @@ def pairwise(parameters, rng):
         if best is None:
             misses += 1
             if misses == 50:
-                print("not coverable within the limits:", sorted(pairs, key=repr)[:5], len(pairs))
+                print("not coverable within the limits:", sorted(pairs, key=repr))
             continue
         pairs -= covered(best)
         cases.append(best)
@@ -146,6 +148,21 @@ def run(case, dtype):
         return module(x, h)
 
 
+def torch_f32_error(case, o64, h64):
+    """The largest error of PyTorch's float32 run.
+
+    One number alone is right or wrong by luck: where a result has fewer than
+    FEW_NUMBERS, it is the largest over as many seeds of the same shape.
+    """
+    seeds = [case["seed"]] if o64.numel() >= FEW_NUMBERS else range(case["seed"], case["seed"] + FEW_NUMBERS)
+    errors = []
+    for seed in seeds:
+        other = {**case, "seed": seed}
+        exact = (o64, h64) if seed == case["seed"] else run(other, torch.float64)
+        errors += [float((e - f.double()).abs().max()) for e, f in zip(exact, run(other, torch.float32))]
+    return max(errors)
+
+
 def main():
     torch.set_num_threads(2)
     rng = random.Random(5)
@@ -156,8 +173,8 @@ def main():
         case["seed"] = number + 1
         case["lengths"] = make_lengths(case)
         case.pop("ragged", None)
-        (o64, h64), (o32, h32) = run(case, torch.float64), run(case, torch.float32)
-        case["torch_f32_error"] = max(float((o64 - o32.double()).abs().max()), float((h64 - h32.double()).abs().max()))
+        o64, h64 = run(case, torch.float64)
+        case["torch_f32_error"] = torch_f32_error(case, o64, h64)
         for which, (count, result) in enumerate(((OUTPUT_SAMPLES, o64), (STATE_SAMPLES, h64))):
             flat = result.contiguous().numpy().ravel()
             witness.append(flat[samples(case, which, count, flat.size)])

@@ -57,8 +57,9 @@ void ConfigureLog(LogFormat format, LogLevel lowest) {
   state.format = format;
   state.logger->set_level(ToSpdlog(lowest));
   // spdlog's own pattern supplies time and level in both forms.
-  state.logger->set_pattern(format == LogFormat::kJson ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})"
-                                                       : "%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  state.logger->set_pattern(format == LogFormat::kJson
+                                ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})"
+                                : "%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
 }
 
 void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
@@ -68,11 +69,14 @@ void Log(LogLevel level, std::string_view event, std::initializer_list<LogField>
   std::string line;
   if (state.format == LogFormat::kJson) {
     line = "\"event\":" + Quoted(event);
-    for (const LogField& field : fields) line += "," + Quoted(field.key) + ":" + Quoted(field.value);
+    for (const LogField& field : fields) {
+      line.append(",").append(Quoted(field.key)).append(":").append(Quoted(field.value));
+    }
   } else {
     line = std::string(event);
     for (const LogField& field : fields) {
-      line += " " + std::string(field.key) + "=" + (IsPlain(field.value) ? field.value : Quoted(field.value));
+      line.append(" ").append(field.key).append("=");
+      line.append(IsPlain(field.value) ? field.value : Quoted(field.value));
     }
   }
   state.logger->log(spdlog_level, "{}", line);

@@ -83,11 +83,14 @@ BucketSet::BucketSet(std::vector<Bucket> buckets) : buckets_(std::move(buckets))
   }
 }
 
-BucketSet BucketSet::Intersect(const BucketSet& other) const {
+absl::StatusOr<BucketSet> BucketSet::Intersect(const BucketSet& other) const {
   std::vector<Bucket> both;
   std::copy_if(buckets_.begin(), buckets_.end(), std::back_inserter(both), [&](const Bucket& bucket) {
     return std::find(other.buckets_.begin(), other.buckets_.end(), bucket) != other.buckets_.end();
   });
+  if (std::none_of(both.begin(), both.end(), [](const Bucket& bucket) { return bucket.time_steps == 1; })) {
+    return absl::InternalError("no bucket of one step gives equal bits in both layer shapes");
+  }
   return BucketSet(std::move(both));
 }
 

@@ -24,17 +24,16 @@ class BucketSet {
   static constexpr int64_t kMaxBatchSize = 64;
   static constexpr int64_t kMaxTimeSteps = 128;
 
-  // The buckets of one layer shape whose rows equal the (1, 2) bucket's bit for
-  // bit (bucket_trial.h). The answer is remembered for the process: a second call
-  // with the same shape is free. Internal where oneDNN fails. Thread-safe.
+  // The buckets of one layer shape that give a row equal bits (bucket_trial.h). The answer is remembered for
+  // the process: a second call with the same shape is free. Internal where oneDNN fails. Thread-safe.
   static absl::StatusOr<std::shared_ptr<const BucketSet>> Choose(const GruLayerShape& shape);
 
   // REQUIRES: time steps are powers of two up to kMaxTimeSteps, batches at most
   // kMaxBatchSize, and at least one bucket has one step.
   explicit BucketSet(std::vector<Bucket> buckets);
 
-  // The buckets that are also in `other`.
-  BucketSet Intersect(const BucketSet& other) const;
+  // The buckets that are also in `other`. Internal where no step is among them.
+  absl::StatusOr<BucketSet> Intersect(const BucketSet& other) const;
 
   std::span<const Bucket> buckets() const { return buckets_; }
 

@@ -14,8 +14,10 @@ namespace gruserve {
 
 // Candidates are single steps for batches up to 64, and slices of 2, 4, ... 128
 // steps of about one GFLOP at most, so that a worker gets to other work soon.
-// Returns those equal to (1, 2), itself included. Slow: up to seconds for a large
-// hidden size. Internal where oneDNN fails, or where no choice can give equal bits.
+// Returns those equal to a reference in every place of the batch: (1, 2) if that
+// reaches the largest batch, else (1, 4), (1, 8) or (1, 16). Where a row's place
+// always matters, those equal to (1, 1). Never without a bucket of one step.
+// Slow: up to seconds for a large hidden size. Internal where oneDNN fails.
 absl::StatusOr<std::vector<Bucket>> FindEqualBuckets(const GruLayerShape& shape);
 
 }  // namespace gruserve

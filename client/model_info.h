@@ -1,0 +1,62 @@
+// What the server says of its models. Plain values; see model.proto for the
+// meaning of each field.
+
+#ifndef GRUSERVE_CLIENT_MODEL_INFO_H_
+#define GRUSERVE_CLIENT_MODEL_INFO_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+namespace gruserve::client {
+
+// Names a model; a plain string will do.
+struct ModelSpec {
+  ModelSpec() = default;
+  ModelSpec(std::string model_name, int64_t model_version = 0)  // NOLINT: a name is a spec.
+      : name(std::move(model_name)), version(model_version) {}
+  ModelSpec(const char* model_name) : name(model_name) {}  // NOLINT: a name is a spec.
+
+  std::string name;
+  int64_t version = 0;  // 0: the highest that is READY.
+};
+
+enum class ModelState { kUnspecified, kLoading, kReady, kFailed };
+enum class CellKind { kUnspecified, kLinearBeforeReset, kResetBefore };
+enum class ModuleKind { kUnspecified, kGru, kGruCell };
+
+struct ModelSummary {
+  std::string name;
+  int64_t version = 0;
+  ModelState state = ModelState::kUnspecified;
+  std::string reason;  // Why it failed.
+};
+
+struct ModelDescription {
+  ModelSummary summary;
+  CellKind cell_kind = CellKind::kUnspecified;
+  ModuleKind module_kind = ModuleKind::kUnspecified;
+  int64_t input_size = 0;
+  int64_t hidden_size = 0;
+  int64_t num_layers = 0;
+  int64_t num_directions = 0;
+  bool bias = false;
+  int64_t output_size = 0;
+  bool steppable = false;
+  int64_t parameter_count = 0;
+  std::string weights_sha256;
+  int64_t state_bytes_per_row = 0;
+  int64_t gru_cells_per_step = 0;
+  std::string kernel_fingerprint;
+};
+
+// "READY", "LOADING", "FAILED"; "UNSPECIFIED" for what this client does not know.
+const char* Name(ModelState state);
+// "linear-before-reset", "reset-before".
+const char* Name(CellKind kind);
+// "GRU", "GRUCell".
+const char* Name(ModuleKind kind);
+
+}  // namespace gruserve::client
+
+#endif  // GRUSERVE_CLIENT_MODEL_INFO_H_

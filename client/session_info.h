@@ -1,0 +1,81 @@
+// How sessions are opened and described, and what their errors carry. Plain
+// values; see session.proto for the meaning of each field.
+
+#ifndef GRUSERVE_CLIENT_SESSION_INFO_H_
+#define GRUSERVE_CLIENT_SESSION_INFO_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "client/model_info.h"
+#include "client/tensor.h"
+
+namespace gruserve::client {
+
+enum class OpenMode {
+  kCreate,          // AlreadyExists if the id is live.
+  kResume,          // NotFound if the id is unknown or expired.
+  kCreateOrResume,  // Whichever fits.
+};
+
+// What of a session outlives its server.
+enum class Durability { kServerDefault, kNone, kAsync, kSync };
+
+struct OpenOptions {
+  ModelSpec model;         // Required to create.
+  std::string session_id;  // Empty: the server mints one.
+  OpenMode mode = OpenMode::kCreate;
+  int64_t batch_size = 0;          // 0: unbatched, a step is [I]. n: a step is [n, I].
+  std::optional<Tensor> h_0;       // Zeros where absent.
+  bool close_with_stream = false;  // Close it with the stream, with no grace.
+  bool take_over = false;          // Resume it even from another client's stream.
+  Durability durability = Durability::kServerDefault;
+  uint32_t remember_steps = 0;  // Responses that the server keeps for repeated steps.
+};
+
+struct SessionInfo {
+  std::string session_id;
+  ModelSpec model;
+  int64_t batch_size = 0;
+  uint64_t epoch = 0;
+  int64_t next_step = 0;
+  int64_t durable_step = 0;
+  uint32_t max_inflight = 0;
+  uint64_t max_undurable = 0;
+  bool attached = false;
+  int64_t memory_bytes = 0;
+  absl::Duration idle;
+  Durability durability = Durability::kServerDefault;
+};
+
+// Why an operation of a session failed, where the status code leaves it open.
+enum class SessionErrorReason {
+  kNone,
+  kBarrier,      // An earlier operation failed: see `expected_step`.
+  kIndex,        // The index is not the next one.
+  kFenced,       // Another stream resumed the session.
+  kEvictedIdle,  // Idle for too long: the session is gone.
+  kCredits,      // More in flight than allowed.
+  kBudget,       // The session memory budget is spent.
+  kDraining,     // The server is shutting down.
+};
+
+struct SessionError {
+  SessionErrorReason reason = SessionErrorReason::kNone;
+  int64_t index = 0;           // Of the failed operation; 0 where it never had one.
+  int64_t expected_step = 0;   // The index the session waits for; 0 where it is not open.
+  absl::Duration retry_after;  // Zero: no hint.
+  uint64_t epoch = 0;          // The new one, where fenced.
+  bool detached = false;       // The session is no longer open on its stream.
+};
+
+// What a stream's session said with the error `status`; nothing where `status`
+// did not come from a session (a broken stream, for example).
+std::optional<SessionError> SessionErrorOf(const absl::Status& status);
+
+}  // namespace gruserve::client
+
+#endif  // GRUSERVE_CLIENT_SESSION_INFO_H_

@@ -37,6 +37,7 @@ std::string ShapeName(const ::testing::TestParamInfo<Shape>& info) {
 constexpr CellKind kResetBefore = CellKind::kResetBefore;
 
 const Shape kSteppable[] = {{1, 1},
+                            {128, 1, 2},
                             {3, 5, 2},
                             {17, 17, 3},
                             {64, 64, 4},

@@ -196,7 +196,7 @@ std::vector<BadInput> BadServiceCalls() {
       {"unary step without id", unary_step(""), StatusCode::INVALID_ARGUMENT, "session_id"},
       {"unary step of nobody", unary_step("nobody"), StatusCode::NOT_FOUND, "nobody"},
       {"unary step of an attached one", unary_step("canary"), StatusCode::FAILED_PRECONDITION,
-       "canary.*stream"},
+       "stream holds session \"canary\""},
       {"negative page size", list(-1, ""), StatusCode::INVALID_ARGUMENT, "page_size is -1"},
       {"bad page token", list(0, "../../x"), StatusCode::INVALID_ARGUMENT, "page_token"},
       {"get an unknown session",

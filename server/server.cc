@@ -206,7 +206,7 @@ Server::~Server() { Drain(); }
 const std::string& Server::address() const { return rooms_->address; }
 const std::string& Server::http_address() const { return rooms_->http_address; }
 
-void Server::ExpireSessions() { rooms_->sessions->Expire(); }
+void Server::ExpireSessions() { rooms_->reaper->Pass(); }
 
 void Server::Drain() {
   std::call_once(rooms_->drained, [this] {

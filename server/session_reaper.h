@@ -1,10 +1,12 @@
-// The thread that ends sessions which are due.
+// The thread that ends sessions which are due, and gives the memory that many
+// ended sessions leave behind back to the system.
 //
 // Owns the thread; the destructor stops it.
 
 #ifndef GRUSERVE_SERVER_SESSION_REAPER_H_
 #define GRUSERVE_SERVER_SESSION_REAPER_H_
 
+#include <cstdint>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
@@ -22,6 +24,9 @@ class SessionReaper {
   SessionReaper(SessionTable* table, Clock* clock, absl::Duration slack);
   ~SessionReaper();
 
+  // One pass, now; answers when the next is due. Any thread may call it.
+  absl::Time Pass() ABSL_LOCKS_EXCLUDED(mu_);
+
  private:
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -33,6 +38,7 @@ class SessionReaper {
   absl::Mutex mu_;
   absl::CondVar stop_changed_;
   bool stop_ ABSL_GUARDED_BY(mu_) = false;
+  int64_t ended_at_last_trim_ ABSL_GUARDED_BY(mu_) = 0;
   std::thread thread_;  // Last: it uses all of the above.
 };
 

@@ -154,5 +154,22 @@ TEST_F(SessionExpiryTest, ExpireNeverScansWhatIsNotDueAndEndsManyAtOnce) {
   EXPECT_EQ(sink_->detached().size(), 2000u);
 }
 
+// Whoever still refers to an ended session (a stream's table of handles, say)
+// does not hold its state.
+TEST_F(SessionExpiryTest, TheStateIsFreedWhenASessionEndsNotWhenItIsForgotten) {
+  StateSlab& slab = demo().handle()->slab();
+  float* row = slab.Allocate();
+  slab.Free(row);  // The next to be handed out.
+  const auto closed = Open("closed", sink_);
+  Run(*closed, CloseOp(), sink_);
+  EXPECT_EQ(slab.Allocate(), row);
+  slab.Free(row);
+  const auto evicted = Open("evicted", sink_);
+  clock_.Advance(absl::Minutes(5));
+  table_->Expire();
+  EXPECT_EQ(slab.Allocate(), row);
+  slab.Free(row);
+}
+
 }  // namespace
 }  // namespace gruserve

@@ -1,0 +1,254 @@
+// Every command against a real server, on files and pipes.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "client/cli/csv.h"
+#include "client/cli/npy.h"
+#include "tests/client/cli/cli_run.h"
+#include "tests/client/client_server.h"
+
+namespace gruserve::client {
+namespace {
+
+using testing::ContainsRegex;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class CommandsTest : public testing::Test {
+ protected:
+  CommandsTest() {
+    std::string name = (std::filesystem::temp_directory_path() / "gruserve-cli-XXXXXX").string();
+    folder_ = mkdtemp(name.data());
+  }
+  ~CommandsTest() override { std::filesystem::remove_all(folder_); }
+
+  std::string Path(const std::string& name) const { return folder_ / name; }
+
+  std::string Write(const std::string& name, const Tensor& tensor) const {
+    std::ofstream file(Path(name), std::ios::binary);
+    WriteNpy(tensor, &file);
+    return Path(name);
+  }
+  Tensor Read(const std::string& name) const {
+    std::ifstream file(Path(name), std::ios::binary);
+    std::stringstream bytes;
+    bytes << file.rdbuf();
+    return ParseNpy(bytes.str()).value().tensor;
+  }
+  static std::string Csv(const Tensor& tensor) {
+    std::ostringstream text;
+    WriteCsv(tensor, &text);
+    return text.str();
+  }
+
+  CliRun RunWith(const std::string& input, std::vector<std::string> args) const {
+    args.insert(args.begin(), {"--server", server_.address()});
+    return RunOn(input, args);
+  }
+  // Runs what must go well, in silence.
+  std::string Run(const std::vector<std::string>& args, const std::string& input = "") const {
+    const CliRun run = RunWith(input, args);
+    EXPECT_EQ(run.code, 0) << run.err;
+    EXPECT_EQ(run.err, "");
+    return run.out;
+  }
+
+  const ClientServer server_;
+  std::filesystem::path folder_;
+};
+
+TEST_F(CommandsTest, ModelsAsTableAndJson) {
+  EXPECT_THAT(Run({"models"}),
+              ContainsRegex("NAME +VERSION  STATE\nbi +1  READY\nbroken +1  FAILED: safetensors"));
+  const nlohmann::json list = nlohmann::json::parse(Run({"models", "--json"}));
+  ASSERT_EQ(list.size(), 4U);
+  EXPECT_EQ(list[3], (nlohmann::json{{"name", "gru"}, {"version", 1}, {"state", "READY"}, {"reason", ""}}));
+  EXPECT_EQ(list[1]["state"], "FAILED");
+  EXPECT_THAT(list[1]["reason"].get<std::string>(), HasSubstr("safetensors"));
+}
+
+TEST_F(CommandsTest, DescribeSaysWhatAModelIs) {
+  EXPECT_THAT(Run({"describe", "cell"}),
+              ContainsRegex("module +GRUCell\n(.|\n)*input_size +5\nhidden_size +10\n"));
+  EXPECT_EQ(nlohmann::json::parse(Run({"describe", "bi", "--json"}))["steppable"], false);
+  const CliRun missing = RunWith("", {"describe", "nope"});
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_THAT(missing.err, StartsWith("gruserve: NOT_FOUND: "));
+}
+
+TEST_F(CommandsTest, HealthExitsZeroOrOne) {
+  EXPECT_EQ(Run({"health"}), "SERVING\n");
+  EXPECT_EQ(Run({"health", "model/gru"}), "SERVING\n");
+  const CliRun broken = RunWith("", {"health", "model/broken"});
+  EXPECT_EQ(broken.code, 1);
+  EXPECT_THAT(broken.err, HasSubstr("NOT_SERVING"));
+  EXPECT_EQ(RunWith("", {"health", "nope"}).code, 1);
+}
+
+TEST_F(CommandsTest, InferStreamAndChunksWriteTheSameBytes) {
+  const std::string x = Write("x.npy", RandomTensor({11, 4, 3}, 1));
+  const std::string h0 = Write("h0.npy", RandomTensor({2, 4, 5}, 2));
+  const std::vector<std::string> files = {"--input",     x,       "--h0",        h0, "--output",
+                                          Path("y.npy"), "--h-n", Path("hn.npy")};
+  std::vector<std::pair<Tensor, Tensor>> results;
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{"infer", "gru"},
+                                             {"stream", "gru"},
+                                             {"stream", "gru", "--chunk", "4"},
+                                             {"stream", "gru", "--chunk", "64"}}) {
+    std::vector<std::string> args = command;
+    args.insert(args.end(), files.begin(), files.end());
+    EXPECT_EQ(Run(args), "");
+    results.emplace_back(Read("y.npy"), Read("hn.npy"));
+    EXPECT_THAT(results.back().first.shape, ElementsAre(11, 4, 5));
+    EXPECT_THAT(results.back().second.shape, ElementsAre(2, 4, 5));
+    EXPECT_EQ(results.back().first.values, results.front().first.values) << command.back();
+    EXPECT_EQ(results.back().second.values, results.front().second.values) << command.back();
+  }
+  EXPECT_EQ(server_.client.ListSessions()->size(), 0U);
+}
+
+TEST_F(CommandsTest, UnbatchedDropsTheBatch) {
+  const Tensor x = RandomTensor({7, 3}, 3);
+  for (const char* command : {"infer", "stream"}) {
+    Run({command, "gru", "--input", Write("x.npy", x), "--output", Path("y.npy"), "--h-n", Path("hn.npy")});
+    EXPECT_THAT(Read("y.npy").shape, ElementsAre(7, 5));
+    EXPECT_EQ(Read("y.npy").values, server_.gru.Alone(x.values));
+    EXPECT_THAT(Read("hn.npy").shape, ElementsAre(2, 5));
+  }
+}
+
+TEST_F(CommandsTest, CellModelsHaveStatesWithoutLayers) {
+  const std::string x = Write("x.npy", RandomTensor({4, 3, 5}, 4));
+  for (const char* command : {"infer", "stream"}) {
+    Run({command, "cell", "--input", x, "--h0", Write("h.npy", RandomTensor({3, 10}, 5)), "--h-n",
+         Path("hn.npy")});
+    EXPECT_THAT(Read("hn.npy").shape, ElementsAre(3, 10));
+  }
+}
+
+TEST_F(CommandsTest, InferRaggedBatchFirstAndLast) {
+  const std::string x = Write("x.npy", RandomTensor({3, 4, 3}, 6));
+  Run({"infer", "bi", "--input", x, "--lengths", "4,1,2", "--batch-first", "--output", Path("y.npy")});
+  const Tensor y = Read("y.npy");
+  EXPECT_THAT(y.shape, ElementsAre(3, 4, 10));
+  EXPECT_EQ(Row(Row(y, 1), 3).values, std::vector<float>(10));
+  Run({"infer", "bi", "--input", x, "--lengths", "4,1,2", "--batch-first", "--last", "--output",
+       Path("last.npy")});
+  EXPECT_THAT(Read("last.npy").shape, ElementsAre(3, 10));
+  const CliRun bad = RunWith("", {"infer", "bi", "--input", x, "--lengths", "4,9,2", "--batch-first"});
+  EXPECT_EQ(bad.code, 1);
+  EXPECT_THAT(bad.err, ContainsRegex("^gruserve: INVALID_ARGUMENT: lengths.1. is 9"));
+}
+
+TEST_F(CommandsTest, PipesAndFormats) {
+  const Tensor x = RandomTensor({2, 3}, 7);
+  const std::vector<float> wanted = server_.gru.Alone(x.values);
+  const std::string lines = Csv({{2, 5}, wanted});
+  EXPECT_EQ(Run({"infer", "gru"}, Csv(x)), lines);
+  std::ostringstream npy;
+  WriteNpy(x, &npy);
+  EXPECT_EQ(Run({"infer", "gru"}, npy.str()), lines);
+  EXPECT_EQ(Run({"stream", "gru"}, npy.str()), lines);
+  Run({"infer", "gru", "--output", Path("y.csv"), "--h-n", Path("hn.json")}, Csv(x));
+  std::ifstream csv(Path("y.csv"));
+  EXPECT_EQ(ReadCsv(&csv)->values, wanted);
+  std::ifstream file(Path("hn.json"));
+  const nlohmann::json json = nlohmann::json::parse(file);
+  EXPECT_EQ(json["shape"], (std::vector<int>{2, 5}));
+  EXPECT_EQ(json["data"][1][4].get<float>(), wanted.back());
+}
+
+TEST_F(CommandsTest, Float64IsRoundedWithANote) {
+  std::string npy = std::string("\x93NUMPY\x01\x00\x76\x00", 10) +
+                    "{'descr': '<f8', 'fortran_order': False, 'shape': (1, 3), }" + std::string(58, ' ') +
+                    "\n";
+  for (const double value : {0.1, 0.2, 0.3}) npy.append(reinterpret_cast<const char*>(&value), sizeof(value));
+  const CliRun run = RunWith(npy, {"infer", "gru"});
+  EXPECT_EQ(run.code, 0);
+  EXPECT_EQ(run.err, "note: stdin holds float64, rounded to float32\n");
+  EXPECT_EQ(run.out, Run({"infer", "gru"}, "0.1,0.2,0.3\n"));
+}
+
+TEST_F(CommandsTest, StreamPrintsALineAStepAndKeepsAFileToo) {
+  const Tensor x = RandomTensor({5, 3}, 8);
+  const std::string lines = Csv({{5, 5}, server_.gru.Alone(x.values)});
+  EXPECT_EQ(Run({"stream", "gru"}, Csv(x)), lines);
+  EXPECT_EQ(Run({"stream", "gru", "--chunk", "2"}, Csv(x)), lines);
+  EXPECT_EQ(Run({"stream", "gru", "--rate", "1000"}, Csv(x)), lines);
+  EXPECT_EQ(Run({"stream", "gru", "--input", Write("x.npy", x)}), lines);
+  EXPECT_EQ(Run({"stream", "gru", "--output", Path("y.npy"), "--h-n", Path("hn.npy")}, Csv(x)), lines);
+  EXPECT_EQ(Csv(Read("y.npy")), lines);
+  EXPECT_EQ(Row(Read("hn.npy"), 1).values, Row(Read("y.npy"), 4).values);
+  EXPECT_EQ(Run({"stream", "gru", "--quiet", "--output", Path("q.npy")}, Csv(x)), "");
+  EXPECT_EQ(Csv(Read("q.npy")), lines);
+}
+
+TEST_F(CommandsTest, StreamGoesOnWithANamedSession) {
+  const Tensor x = RandomTensor({6, 3}, 9);
+  const std::string lines = Csv({{6, 5}, server_.gru.Alone(x.values)});
+  const std::string first = Run({"stream", "gru", "--session", "pump-7"}, Csv(Slice(x, 0, 4)));
+  const std::string second = Run({"stream", "gru", "--session", "pump-7"}, Csv(Slice(x, 4, 5)));
+  EXPECT_EQ(server_.client.GetSession("pump-7")->info.next_step, 6);
+  const std::string third = Run({"stream", "gru", "--session", "pump-7", "--close"}, Csv(Slice(x, 5, 6)));
+  EXPECT_EQ(first + second + third, lines);
+  EXPECT_FALSE(server_.client.GetSession("pump-7").ok());
+}
+
+TEST_F(CommandsTest, StreamFailsWithTheServersWordsAfterWhatWentWell) {
+  CliRun run = RunWith("1,2,3,4\n", {"stream", "gru"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.err, StartsWith("gruserve: INVALID_ARGUMENT: input.shape[0] is 4"));
+  run = RunWith("1,2,3\n1,2,x\n", {"stream", "gru"});
+  EXPECT_EQ(run.code, 2);
+  EXPECT_EQ(std::count(run.out.begin(), run.out.end(), '\n'), 1);
+  EXPECT_EQ(run.err, "gruserve: stdin: line 2 column 3 is \"x\", a number is wanted\n");
+  run = RunWith("1,2,3\n", {"stream", "bi"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.err, ContainsRegex("FAILED_PRECONDITION.*bidirectional"));
+  run = RunWith("1,2,3\n", {"stream", "gru", "--output", "/no/such/folder/y.npy"});
+  EXPECT_EQ(run.code, 2);
+  EXPECT_THAT(run.err, HasSubstr("cannot write /no/such/folder/y.npy: No such file"));
+}
+
+TEST_F(CommandsTest, CellEqualsTheReference) {
+  const Tensor x = RandomTensor({5}, 10);
+  const Tensor h = RandomTensor({10}, 11);
+  Run({"cell", "cell", "--input", Write("x.npy", x), "--h", Write("h.npy", h), "--output", Path("h1.npy")});
+  EXPECT_THAT(Read("h1.npy").shape, ElementsAre(10));
+  EXPECT_EQ(Read("h1.npy").values, server_.cell.Alone(x.values, h.values));
+  EXPECT_EQ(Run({"cell", "cell"}, Csv({{1, 5}, x.values})), Csv({{1, 10}, server_.cell.Alone(x.values)}));
+}
+
+TEST_F(CommandsTest, SessionsAreListedLookedAtAndClosed) {
+  ASSERT_TRUE(server_.client.OpenSession({.model = "gru", .session_id = "a"}).ok());
+  ASSERT_TRUE(server_.client.OpenSession({.model = "cell", .session_id = "b", .batch_size = 2}).ok());
+  EXPECT_THAT(Run({"sessions", "list"}), ContainsRegex("a +gru/1 +1 .*detached\nb +cell/1 "));
+  EXPECT_EQ(nlohmann::json::parse(Run({"sessions", "list", "--json", "--model", "cell"}))[0]["session_id"],
+            "b");
+  EXPECT_THAT(Run({"sessions", "get", "b", "--state", Path("h.npy")}), ContainsRegex("batch_size +2\n"));
+  EXPECT_THAT(Read("h.npy").shape, ElementsAre(2, 10));
+  EXPECT_EQ(Run({"sessions", "get", "a", "--state", "-"}), Csv({{2, 5}, std::vector<float>(10)}));
+  EXPECT_EQ(Run({"sessions", "close", "a"}), "");
+  const CliRun gone = RunWith("", {"sessions", "get", "a"});
+  EXPECT_EQ(gone.code, 1);
+  EXPECT_THAT(gone.err, StartsWith("gruserve: NOT_FOUND: "));
+}
+
+TEST_F(CommandsTest, ServerMayBeNamedBehindTheCommand) {
+  EXPECT_EQ(RunOn("", {"health", "--server", server_.address()}).code, 0);
+}
+
+}  // namespace
+}  // namespace gruserve::client

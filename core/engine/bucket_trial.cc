@@ -12,6 +12,7 @@
 #include "core/engine/gru_layer_weights.h"
 #include "core/engine/gru_primitive.h"
 #include "core/engine/omp_threads.h"
+#include "core/engine/scratchpad.h"
 
 namespace gruserve {
 namespace {
@@ -97,8 +98,8 @@ class BucketTrial {
 
   absl::StatusOr<Candidate> MakeCandidate(const Bucket& bucket) {
     GRUSERVE_ASSIGN_OR_RETURN(GruPrimitive primitive, GruPrimitive::Create(shape_, bucket));
-    const int64_t scratch_size = primitive.scratchpad_bytes() / static_cast<int64_t>(sizeof(float)) + 1;
-    if (scratchpad_.size() < scratch_size) scratchpad_ = AlignedBuffer(scratch_size);
+    if (scratchpad_.bytes() < primitive.scratchpad_bytes())
+      scratchpad_ = Scratchpad(primitive.scratchpad_bytes());
     return Candidate{.bucket = bucket, .primitive = std::move(primitive)};
   }
 
@@ -246,7 +247,7 @@ class BucketTrial {
   const GruLayerWeights weights_;
   AlignedBuffer inputs_;
   AlignedBuffer states_;
-  AlignedBuffer scratchpad_;
+  Scratchpad scratchpad_;
   std::vector<Candidate> steps_;  // All of one step, smallest batch first.
   std::vector<Bucket> equal_;
 };

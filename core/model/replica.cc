@@ -34,7 +34,7 @@ Replica::Replica(std::shared_ptr<const Model> model, std::vector<PrimitiveTable>
   for (const PrimitiveTable& table : tables_) {
     scratchpad_bytes = std::max(scratchpad_bytes, table.scratchpad_bytes());
   }
-  scratchpad_ = AlignedBuffer(scratchpad_bytes / static_cast<int64_t>(sizeof(float)) + 1);
+  scratchpad_ = Scratchpad(scratchpad_bytes);
   if (!config.steppable()) return;
   const int64_t max_batch = model_->buckets().max_batch_size();
   step_inputs_ = AlignedBuffer(max_batch * config.input_size);

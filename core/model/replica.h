@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/aligned_buffer.h"
 #include "core/engine/primitive_table.h"
+#include "core/engine/scratchpad.h"
 #include "core/model/model.h"
 #include "core/model/sequence_run.h"
 
@@ -67,7 +68,7 @@ class Replica {
 
   const std::shared_ptr<const Model> model_;
   std::vector<PrimitiveTable> tables_;  // Of the first layer, and of the others where they differ.
-  AlignedBuffer scratchpad_;
+  Scratchpad scratchpad_;
   AlignedBuffer step_inputs_;   // [max batch, I]
   AlignedBuffer step_states_;   // [max batch, H], of one layer.
   AlignedBuffer step_outputs_;  // [layers, max batch, H]: the new states.

@@ -4,16 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <string>
 #include <thread>
 #include <vector>
 
 namespace gruserve {
 namespace {
 
-using ::testing::Contains;
 using ::testing::Each;
-using ::testing::HasSubstr;
 
 TEST(BucketSetTest, PicksWhatHoldsTheRowsAndDoesNotPassTheSteps) {
   for (const int64_t hidden : {1, 64, 512}) {
@@ -56,6 +53,7 @@ TEST(BucketSetTest, OneAnswerAShapeForAllThreads) {
   const GruLayerShape shape{.input_size = 21, .hidden_size = 22};
   std::vector<std::shared_ptr<const BucketSet>> sets(4);
   std::vector<std::thread> threads;
+  threads.reserve(sets.size());
   for (auto& set : sets) threads.emplace_back([&set, &shape] { set = BucketSet::Choose(shape).value(); });
   for (std::thread& thread : threads) thread.join();
   EXPECT_THAT(sets, Each(sets.front()));

@@ -10,6 +10,7 @@
 #include "core/engine/dnnl_status.h"
 #include "core/engine/omp_threads.h"
 #include "core/engine/primitive_table.h"
+#include "core/engine/scratchpad.h"
 
 namespace gruserve {
 namespace {
@@ -40,7 +41,7 @@ TEST_P(OneUnitTest, FollowsItsFormula) {
   x.data()[0] = 0.75F;
   x.data()[1] = -1.5F;
   h.data()[0] = 0.625F;
-  AlignedBuffer scratchpad(table.scratchpad_bytes() / 4 + 1);
+  Scratchpad scratchpad(table.scratchpad_bytes());
   ASSERT_TRUE(table.Run(1, {&weights, x.data(), h.data(), y.data(), scratchpad.data()}).ok());
 
   const auto sigmoid = [](double v) { return 1.0 / (1.0 + std::exp(-v)); };

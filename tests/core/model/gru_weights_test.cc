@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <vector>
-
 namespace gruserve {
 namespace {
 
@@ -12,10 +10,10 @@ using ::testing::Each;
 using ::testing::ElementsAre;
 
 // Input 2, hidden 1: rows r, z, n.
-const std::vector<float> kWeightIh = {1, 2, 3, 4, 5, 6};
-const std::vector<float> kWeightHh = {7, 8, 9};
-const std::vector<float> kBiasIh = {10, 20, 30};
-const std::vector<float> kBiasHh = {1, 2, 3};
+constexpr float kWeightIh[] = {1, 2, 3, 4, 5, 6};
+constexpr float kWeightHh[] = {7, 8, 9};
+constexpr float kBiasIh[] = {10, 20, 30};
+constexpr float kBiasHh[] = {1, 2, 3};
 
 TEST(FromPyTorchTest, ReordersGatesAndTransposes) {
   const GruLayerWeights weights = FromPyTorch({kWeightIh, kWeightHh, kBiasIh, kBiasHh}, 2, 1);

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <string>
 #include <utility>
@@ -16,7 +15,7 @@ namespace {
 
 using ::testing::MatchesRegex;
 
-const GruConfig kConfig{.input_size = 3, .hidden_size = 5, .num_layers = 2, .num_directions = 2};
+constexpr GruConfig kConfig{.input_size = 3, .hidden_size = 5, .num_layers = 2, .num_directions = 2};
 
 TEST(ModelTest, KeepsWhatItIsGiven) {
   const RandomGruNetwork gru = RandomGru(3, kConfig);
@@ -41,7 +40,7 @@ TEST(ModelTest, FingerprintFollowsTheShapeNotTheWeights) {
 
 struct BadNetwork {
   const char* name;
-  std::function<void(GruNetwork&)> spoil;
+  void (*spoil)(GruNetwork&);
   const char* message;
 };
 
@@ -58,7 +57,7 @@ TEST_P(BadNetworkTest, IsInvalidArgument) {
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-const BadNetwork kBadNetworks[] = {
+constexpr BadNetwork kBadNetworks[] = {
     {"NanInput", [](GruNetwork& n) { n.layers[0].weights_layer.data()[7] = kNan; },
      "layer 0: weight_ih holds nan, expected finite values"},
     {"InfiniteRecurrent", [](GruNetwork& n) { n.layers[3].weights_iter.data()[74] = kInfinity; },

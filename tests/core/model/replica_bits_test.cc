@@ -36,20 +36,20 @@ std::string ShapeName(const ::testing::TestParamInfo<Shape>& info) {
 
 constexpr CellKind kResetBefore = CellKind::kResetBefore;
 
-const Shape kSteppable[] = {{1, 1},
-                            {128, 1, 2},
-                            {3, 5, 2},
-                            {17, 17, 3},
-                            {64, 64, 4},
-                            {10, 128, 2},
-                            {257, 64, 2},
-                            {512, 512, 2},
-                            {3, 1, 1, 1, kResetBefore},
-                            {3, 5, 1, 1, kResetBefore},
-                            {17, 64, 3, 1, kResetBefore},
-                            {64, 257, 1, 1, kResetBefore}};
+constexpr Shape kSteppable[] = {{1, 1},
+                                {128, 1, 2},
+                                {3, 5, 2},
+                                {17, 17, 3},
+                                {64, 64, 4},
+                                {10, 128, 2},
+                                {257, 64, 2},
+                                {512, 512, 2},
+                                {3, 1, 1, 1, kResetBefore},
+                                {3, 5, 1, 1, kResetBefore},
+                                {17, 64, 3, 1, kResetBefore},
+                                {64, 257, 1, 1, kResetBefore}};
 
-const Shape kBidirectional[] = {
+constexpr Shape kBidirectional[] = {
     {1, 1, 1, 2}, {3, 5, 2, 2}, {17, 64, 3, 2}, {8, 512, 1, 2}, {64, 128, 2, 2, kResetBefore}};
 
 class BitsTest : public ::testing::TestWithParam<Shape> {

@@ -55,27 +55,27 @@ std::string ShapeName(const ::testing::TestParamInfo<Shape>& info) {
          (shape.cell_kind == CellKind::kResetBefore ? "ResetBefore" : "") + (shape.bias ? "" : "NoBias");
 }
 
-const Shape kShapes[] = {{1, 1},
-                         {3, 5},
-                         {5, 3, 2},
-                         {17, 17, 3},
-                         {1, 64},
-                         {64, 64, 4},
-                         {128, 1, 2},
-                         {10, 128, 2},
-                         {257, 257},
-                         {3, 512},
-                         {5, 10, 1, 1, CellKind::kLinearBeforeReset, false},
-                         {1, 1, 1, 2},
-                         {3, 5, 2, 2},
-                         {17, 64, 3, 2},
-                         {64, 17, 4, 2},
-                         {5, 128, 2, 2, CellKind::kLinearBeforeReset, false},
-                         {3, 5, 1, 1, CellKind::kResetBefore},
-                         {17, 64, 3, 1, CellKind::kResetBefore},
-                         {64, 128, 2, 2, CellKind::kResetBefore},
-                         {5, 17, 2, 1, CellKind::kResetBefore, false},
-                         {3, 257, 1, 1, CellKind::kResetBefore}};
+constexpr Shape kShapes[] = {{1, 1},
+                             {3, 5},
+                             {5, 3, 2},
+                             {17, 17, 3},
+                             {1, 64},
+                             {64, 64, 4},
+                             {128, 1, 2},
+                             {10, 128, 2},
+                             {257, 257},
+                             {3, 512},
+                             {5, 10, 1, 1, CellKind::kLinearBeforeReset, false},
+                             {1, 1, 1, 2},
+                             {3, 5, 2, 2},
+                             {17, 64, 3, 2},
+                             {64, 17, 4, 2},
+                             {5, 128, 2, 2, CellKind::kLinearBeforeReset, false},
+                             {3, 5, 1, 1, CellKind::kResetBefore},
+                             {17, 64, 3, 1, CellKind::kResetBefore},
+                             {64, 128, 2, 2, CellKind::kResetBefore},
+                             {5, 17, 2, 1, CellKind::kResetBefore, false},
+                             {3, 257, 1, 1, CellKind::kResetBefore}};
 
 class ReplicaNumbersTest : public ::testing::TestWithParam<Shape> {
  protected:

@@ -162,12 +162,12 @@ TEST_F(SessionExpiryTest, TheStateIsFreedWhenASessionEndsNotWhenItIsForgotten) {
   slab.Free(row);  // The next to be handed out.
   const auto closed = Open("closed", sink_);
   Run(*closed, CloseOp(), sink_);
-  EXPECT_EQ(slab.Allocate(), row);
+  ASSERT_EQ(slab.Allocate(), row);
   slab.Free(row);
   const auto evicted = Open("evicted", sink_);
   clock_.Advance(absl::Minutes(5));
   table_->Expire();
-  EXPECT_EQ(slab.Allocate(), row);
+  ASSERT_EQ(slab.Allocate(), row);
   slab.Free(row);
 }
 

@@ -100,6 +100,9 @@ struct Metrics::Families {
   prometheus::Histogram& step_seconds =
       HistogramFamily(registry, "gruserve_step_seconds", "From a session operation's arrival to its result.")
           .Add({}, kSeconds);
+  prometheus::Counter& read_pauses =
+      CounterFamily(registry, "gruserve_stream_read_pauses_total", "Streams that waited for their reader.")
+          .Add({});
   prometheus::Counter& row_steps = CounterFamily(registry, "gruserve_sequence_row_steps_total",
                                                  "Time steps of sequences, summed over rows.")
                                        .Add({});
@@ -153,6 +156,8 @@ void Metrics::CountBatch(int64_t rows, absl::Duration waited, absl::Duration ran
   families_->queue_wait_seconds.Observe(absl::ToDoubleSeconds(waited));
   families_->batch_run_seconds.Observe(absl::ToDoubleSeconds(ran));
 }
+
+void Metrics::CountReadPause() { families_->read_pauses.Increment(); }
 
 std::string Metrics::Text(const SessionTable::Counters& sessions,
                           const std::vector<ModelStatus>& models) const {

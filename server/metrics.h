@@ -30,6 +30,8 @@ class Metrics {
   void CountSequence(int64_t row_steps, absl::Duration took);
   // One batch of steps ran.
   void CountBatch(int64_t rows, absl::Duration waited, absl::Duration ran);
+  // A stream stopped reading because its reader owes too much.
+  void CountReadPause();
 
   // Everything, in Prometheus' text format.
   std::string Text(const SessionTable::Counters& sessions, const std::vector<ModelStatus>& models) const;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <utility>
 
@@ -35,6 +36,7 @@ constexpr int kKeepaliveTimeoutMs = 10'000;
 constexpr int kMinPingIntervalMs = 10'000;
 // Sessions end this much late, at most.
 constexpr absl::Duration kReaperSlack = absl::Seconds(1);
+constexpr std::chrono::milliseconds kFlushTime{200};
 
 // gRPC's own switches. Both are global and must come before the first server.
 void EnableGrpcExtensions() {
@@ -217,9 +219,10 @@ void Server::Drain() {
     rooms.gate.Close();
     rooms.sessions->StopOpening();
     rooms.streams.Drain();
-    // Then what runs for ever, such as a Watch of health, is cut.
+    // Then what runs for ever, such as a Watch of health, is cut, once it could
+    // learn of the drain.
     const bool idle = rooms.observer.WaitUntilIdle(rooms.options.drain_timeout);
-    rooms.grpc_server->Shutdown(std::chrono::system_clock::now());
+    rooms.grpc_server->Shutdown(std::chrono::system_clock::now() + kFlushTime);
     Log(idle ? LogLevel::kInfo : LogLevel::kWarning, "drained", {{"calls_cut", idle ? "no" : "yes"}});
   });
 }

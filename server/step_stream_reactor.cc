@@ -301,8 +301,12 @@ void StepStreamReactor::AddEvent(v1::SessionEvent event) {
 // threads, and Finish must not come between the decision and the call.
 
 void StepStreamReactor::MaybeStartRead() {
-  if (state_ != State::kOpen || reading_ || handling_ || outbox_.bytes_owed() > backend_->max_owed_bytes)
+  if (state_ != State::kOpen || reading_ || handling_) return;
+  if (outbox_.bytes_owed() > backend_->max_owed_bytes) {
+    if (!std::exchange(paused_, true)) backend_->metrics->CountReadPause();
     return;
+  }
+  paused_ = false;
   reading_ = true;
   StartRead(&request_);
 }

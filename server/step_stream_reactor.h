@@ -97,6 +97,7 @@ class StepStreamReactor final
   bool reading_ ABSL_GUARDED_BY(mu_) = false;   // A read is in flight.
   bool handling_ ABSL_GUARDED_BY(mu_) = false;  // A message's commands are being handled.
   bool writing_ ABSL_GUARDED_BY(mu_) = false;   // A write is in flight.
+  bool paused_ ABSL_GUARDED_BY(mu_) = false;    // Reads wait for the reader.
   int64_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;  // Operations without a result yet.
   StreamOutbox outbox_ ABSL_GUARDED_BY(mu_);
   StreamHandles handles_ ABSL_GUARDED_BY(mu_);

@@ -40,23 +40,23 @@ absl::StatusOr<StateResult> SendState(StreamConnection* connection, uint32_t han
 StreamSession::StreamSession(std::shared_ptr<StreamConnection> connection, uint32_t handle, SessionInfo info)
     : connection_(std::move(connection)), handle_(handle), info_(std::move(info)) {}
 
-absl::StatusOr<StepResult> StreamSession::Step(Tensor input, const StepOptions& options) {
+absl::StatusOr<StepResult> StreamSession::Step(const Tensor& input, const StepOptions& options) {
   return StepOf(connection_->Call(handle_, StepCommand(input, options)));
 }
 
-absl::StatusOr<StepResult> StreamSession::StepChunk(Tensor inputs, const StepOptions& options) {
-  return Step(std::move(inputs), options);
+absl::StatusOr<StepResult> StreamSession::StepChunk(const Tensor& inputs, const StepOptions& options) {
+  return Step(inputs, options);
 }
 
-void StreamSession::StepAsync(Tensor input, StepCallback done, const StepOptions& options) {
+void StreamSession::StepAsync(const Tensor& input, StepCallback done, const StepOptions& options) {
   connection_->Submit(
       handle_, StepCommand(input, options),
-      [done = std::move(done)](absl::StatusOr<v1::SessionEvent> event) { done(StepOf(event)); });
+      [done = std::move(done)](const absl::StatusOr<v1::SessionEvent>& event) { done(StepOf(event)); });
 }
 
 void StreamSession::WaitForRoom() { connection_->WaitForRoom(handle_); }
 
-absl::StatusOr<StateResult> StreamSession::SetState(Tensor state, int64_t index) {
+absl::StatusOr<StateResult> StreamSession::SetState(const Tensor& state, int64_t index) {
   v1::SessionCommand command;
   command.mutable_set_state()->set_index(index);
   EncodeTensor(state, command.mutable_set_state()->mutable_state());

@@ -89,18 +89,18 @@ class StreamSession {
   const SessionInfo& info() const { return info_; }
 
   // Runs one step: [I], or [n, I] in a session of batch n.
-  absl::StatusOr<StepResult> Step(Tensor input, const StepOptions& options = {});
+  absl::StatusOr<StepResult> Step(const Tensor& input, const StepOptions& options = {});
   // Runs several steps as one, wholly or not at all: [T, I], or [T, n, I].
-  absl::StatusOr<StepResult> StepChunk(Tensor inputs, const StepOptions& options = {});
+  absl::StatusOr<StepResult> StepChunk(const Tensor& inputs, const StepOptions& options = {});
   // Runs a step, or a chunk, behind what is under way, and never blocks. What
   // goes beyond the session's credits (SessionInfo::max_inflight) waits here; a
   // producer without an end of its own calls WaitForRoom between its steps.
-  void StepAsync(Tensor input, StepCallback done, const StepOptions& options = {});
+  void StepAsync(const Tensor& input, StepCallback done, const StepOptions& options = {});
   // Waits until the session has a credit free, or has ended.
   void WaitForRoom();
 
   // Replaces the hidden state, in the shape of h_0. Takes one index of the log.
-  absl::StatusOr<StateResult> SetState(Tensor state, int64_t index = 0);
+  absl::StatusOr<StateResult> SetState(const Tensor& state, int64_t index = 0);
   // Sets the hidden state to zeros. Takes one index of the log.
   absl::StatusOr<StateResult> Reset(int64_t index = 0);
   // Ends the session, after all that is under way, and frees its state.

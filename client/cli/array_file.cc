@@ -13,6 +13,7 @@
 #include "client/cli/command.h"
 #include "client/cli/csv.h"
 #include "client/cli/npy.h"
+#include "client/cli/npy_header.h"
 
 namespace gruserve::client {
 namespace {

@@ -41,8 +41,9 @@ absl::StatusOr<std::vector<int64_t>> ParseLengths(const std::string& text) {
 // Where nothing says where to, the output goes to stdout.
 absl::Status CheckOutputs(Arguments* arguments) {
   if (arguments->output.empty() && arguments->h_n.empty()) arguments->output = "-";
-  if (arguments->output == "-" && arguments->h_n == "-")
+  if (arguments->output == "-" && arguments->h_n == "-") {
     return UsageError("--output and --h-n are both stdout");
+  }
   if (arguments->last && arguments->output.empty()) return UsageError("--last wants an --output");
   if (!arguments->output.empty()) GRUSERVE_RETURN_IF_ERROR(CheckWritable(arguments->output));
   if (!arguments->h_n.empty()) GRUSERVE_RETURN_IF_ERROR(CheckWritable(arguments->h_n));

@@ -17,9 +17,6 @@
 
 namespace gruserve::client {
 
-// What such a file begins with.
-inline constexpr char kNpyMagic[] = "\x93NUMPY";
-
 struct NpyArray {
   Tensor tensor;
   bool rounded = false;  // The file holds float64.

@@ -7,9 +7,9 @@
 
 namespace gruserve::client {
 
-ChannelPool::ChannelPool(std::string target, grpc::ChannelArguments arguments)
+ChannelPool::ChannelPool(std::string target, const grpc::ChannelArguments& arguments)
     : target_(std::move(target)),
-      arguments_(std::move(arguments)),
+      arguments_(arguments),
       unary_(NewChannel()),
       channels_{std::make_shared<const std::shared_ptr<grpc::Channel>>(unary_)} {}
 

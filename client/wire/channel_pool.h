@@ -28,7 +28,7 @@ class ChannelPool {
   // Counts as one stream of its channel while it lives.
   using Lease = std::shared_ptr<const std::shared_ptr<grpc::Channel>>;
 
-  ChannelPool(std::string target, grpc::ChannelArguments arguments);
+  ChannelPool(std::string target, const grpc::ChannelArguments& arguments);
 
   const std::shared_ptr<grpc::Channel>& unary() const { return unary_; }
   Lease LeaseForStream() ABSL_LOCKS_EXCLUDED(mu_);

@@ -34,7 +34,7 @@ struct Waiter {
 std::shared_ptr<StreamConnection> StreamConnection::Start(ChannelPool::Lease channel,
                                                           const StreamOptions& options,
                                                           size_t max_message_bytes) {
-  const std::shared_ptr<StreamConnection> connection(
+  std::shared_ptr<StreamConnection> connection(
       new StreamConnection(std::move(channel), options, max_message_bytes));
   {
     const absl::MutexLock lock(&connection->mu_);

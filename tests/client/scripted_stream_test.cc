@@ -62,7 +62,7 @@ bool Send(Stream* stream, const std::vector<v1::SessionEvent>& events) {
 
 // Answers every open, and everything else with `answer`.
 std::function<grpc::Status(Stream*)> Answering(
-    std::function<std::vector<v1::SessionEvent>(const v1::SessionCommand&)> answer) {
+    const std::function<std::vector<v1::SessionEvent>(const v1::SessionCommand&)>& answer) {
   return [answer](Stream* stream) {
     v1::StreamStepsRequest request;
     while (stream->Read(&request)) {

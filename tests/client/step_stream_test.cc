@@ -10,7 +10,6 @@
 #include <thread>
 #include <vector>
 
-#include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/notification.h"
 #include "tests/client/client_server.h"
 #include "tests/support/status_matchers.h"
@@ -83,6 +82,7 @@ TEST_F(StepStreamTest, ManyThreadsShareAStream) {
   constexpr int64_t kSteps = 50;
   std::vector<std::vector<float>> outputs(kSessions);
   std::vector<std::thread> threads;
+  threads.reserve(kSessions);
   for (int i = 0; i < kSessions; ++i) {
     threads.emplace_back([this, i, &outputs] {
       const Tensor x = RandomTensor({kSteps, 3}, static_cast<uint32_t>(100 + i));

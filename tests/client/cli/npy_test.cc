@@ -40,7 +40,8 @@ std::string Dictionary(const std::string& descr, const std::string& order, const
   return "{'descr': '" + descr + "', 'fortran_order': " + order + ", 'shape': " + shape + ", }";
 }
 
-const std::string kTwo = Bytes<float>({1.5F, -2.0F});
+// The data of [1.5, -2].
+std::string Two() { return Bytes<float>({1.5F, -2.0F}); }
 
 class NpyRoundTripTest : public testing::TestWithParam<std::vector<int64_t>> {};
 
@@ -72,7 +73,7 @@ TEST(NpyTest, ReadsWhatNumpyWrites) {
   // numpy.save of numpy.float32([1.5, -2]).
   const std::string file = std::string("\x93NUMPY\x01\x00\x76\x00", 10) +
                            "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }" +
-                           std::string(60, ' ') + "\n" + kTwo;
+                           std::string(60, ' ') + "\n" + Two();
   const absl::StatusOr<NpyArray> read = ParseNpy(file);
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_THAT(read->tensor.shape, ElementsAre(2));
@@ -84,7 +85,7 @@ TEST(NpyTest, WritesWhatNumpyWrites) {
   WriteNpy({{2}, {1.5F, -2.0F}}, &file);
   EXPECT_EQ(file.str(), std::string("\x93NUMPY\x01\x00\x76\x00", 10) +
                             "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }" +
-                            std::string(60, ' ') + "\n" + kTwo);
+                            std::string(60, ' ') + "\n" + Two());
 }
 
 TEST(NpyTest, RoundsFloat64) {
@@ -109,7 +110,7 @@ TEST(NpyTest, TurnsFortranOrder) {
 TEST(NpyTest, TakesOtherVersionsKeyOrdersAndQuotes) {
   const std::string dictionary = R"({"shape": (1,2), "fortran_order": False, "descr": "<f4"})";
   for (const int version : {1, 2, 3}) {
-    const absl::StatusOr<NpyArray> read = ParseNpy(File(dictionary, kTwo, version));
+    const absl::StatusOr<NpyArray> read = ParseNpy(File(dictionary, Two(), version));
     ASSERT_TRUE(read.ok()) << version << ": " << read.status();
     EXPECT_THAT(read->tensor.shape, ElementsAre(1, 2));
   }
@@ -136,49 +137,49 @@ INSTANTIATE_TEST_SUITE_P(
         BadFile{"MagicOnly", "\x93NUMPY", "ends within"},
         BadFile{"NoLength", std::string("\x93NUMPY\x01\x00\x76", 9), "ends within"},
         BadFile{"HeaderCut", File(Dictionary("<f4", "False", "(2,)"), "").substr(0, 40), "ends within"},
-        BadFile{"VersionNine", File(Dictionary("<f4", "False", "(2,)"), kTwo, 9), "version 9, 1 to 3"},
-        BadFile{"HugeHeader", std::string("\x93NUMPY\x02\x00\xff\xff\xff\xff", 12) + kTwo,
+        BadFile{"VersionNine", File(Dictionary("<f4", "False", "(2,)"), Two(), 9), "version 9, 1 to 3"},
+        BadFile{"HugeHeader", std::string("\x93NUMPY\x02\x00\xff\xff\xff\xff", 12) + Two(),
                 "4294967295 bytes, at most"},
-        BadFile{"HeaderOfZeros", File(std::string(100, '\0'), kTwo), "no 'descr'"},
-        BadFile{"NotClosed", File("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)", kTwo),
+        BadFile{"HeaderOfZeros", File(std::string(100, '\0'), Two()), "no 'descr'"},
+        BadFile{"NotClosed", File("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)", Two()),
                 "no dictionary"},
-        BadFile{"QuoteNotClosed", File("{'descr", kTwo), "no dictionary"},
-        BadFile{"NoColon", File("{'descr' '<f4'}", kTwo), "no dictionary"},
-        BadFile{"OtherKey", File("{'descr': '<f4', 'offset': 3}", kTwo), "key 'offset'"},
-        BadFile{"BigEndian", File(Dictionary(">f4", "False", "(2,)"), kTwo), "'>f4', '<f4' or '<f8'"},
-        BadFile{"Integers", File(Dictionary("<i8", "False", "(1,)"), kTwo), "'<i8'"},
-        BadFile{"Half", File(Dictionary("<f2", "False", "(4,)"), kTwo), "'<f2'"},
-        BadFile{"Objects", File(Dictionary("|O", "False", "(1,)"), kTwo), "'|O'"},
-        BadFile{"Record", File("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", kTwo),
+        BadFile{"QuoteNotClosed", File("{'descr", Two()), "no dictionary"},
+        BadFile{"NoColon", File("{'descr' '<f4'}", Two()), "no dictionary"},
+        BadFile{"OtherKey", File("{'descr': '<f4', 'offset': 3}", Two()), "key 'offset'"},
+        BadFile{"BigEndian", File(Dictionary(">f4", "False", "(2,)"), Two()), "'>f4', '<f4' or '<f8'"},
+        BadFile{"Integers", File(Dictionary("<i8", "False", "(1,)"), Two()), "'<i8'"},
+        BadFile{"Half", File(Dictionary("<f2", "False", "(4,)"), Two()), "'<f2'"},
+        BadFile{"Objects", File(Dictionary("|O", "False", "(1,)"), Two()), "'|O'"},
+        BadFile{"Record", File("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", Two()),
                 "'descr'"},
-        BadFile{"NoOrder", File("{'descr': '<f4', 'shape': (2,)}", kTwo), "'fortran_order'"},
-        BadFile{"OrderOne", File(Dictionary("<f4", "1", "(2,)"), kTwo), "'fortran_order'"},
-        BadFile{"NoShape", File("{'descr': '<f4', 'fortran_order': False}", kTwo), "'shape'"},
+        BadFile{"NoOrder", File("{'descr': '<f4', 'shape': (2,)}", Two()), "'fortran_order'"},
+        BadFile{"OrderOne", File(Dictionary("<f4", "1", "(2,)"), Two()), "'fortran_order'"},
+        BadFile{"NoShape", File("{'descr': '<f4', 'fortran_order': False}", Two()), "'shape'"},
         BadFile{"TwoShapes",
-                File("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'shape': (1,)}", kTwo),
+                File("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'shape': (1,)}", Two()),
                 "'shape' twice"},
-        BadFile{"NegativeDim", File(Dictionary("<f4", "False", "(-2,)"), kTwo), "shape \\(-2,\\)"},
-        BadFile{"DimOfWords", File(Dictionary("<f4", "False", "(two,)"), kTwo), "shape .two,"},
-        BadFile{"DimTooLong", File(Dictionary("<f4", "False", "(99999999999999999999,)"), kTwo), "shape"},
-        BadFile{"GiantShape", File(Dictionary("<f4", "False", "(1000000000000,)"), kTwo),
+        BadFile{"NegativeDim", File(Dictionary("<f4", "False", "(-2,)"), Two()), "shape \\(-2,\\)"},
+        BadFile{"DimOfWords", File(Dictionary("<f4", "False", "(two,)"), Two()), "shape .two,"},
+        BadFile{"DimTooLong", File(Dictionary("<f4", "False", "(99999999999999999999,)"), Two()), "shape"},
+        BadFile{"GiantShape", File(Dictionary("<f4", "False", "(1000000000000,)"), Two()),
                 "wants 4000000000000 bytes, 8"},
-        BadFile{"WrappingShape", File(Dictionary("<f4", "False", "(4611686018427387904, 4, 4)"), kTwo),
+        BadFile{"WrappingShape", File(Dictionary("<f4", "False", "(4611686018427387904, 4, 4)"), Two()),
                 "wants more bytes, 8"},
-        BadFile{"WrappingBytes", File(Dictionary("<f8", "False", "(2305843009213693953,)"), kTwo),
+        BadFile{"WrappingBytes", File(Dictionary("<f8", "False", "(2305843009213693953,)"), Two()),
                 "wants more bytes"},
         BadFile{"ThirtyThreeDims",
                 File(Dictionary("<f4", "False",
                                 "(1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2)"),
-                     kTwo),
+                     Two()),
                 "33 dimensions"},
-        BadFile{"DataCut", File(Dictionary("<f4", "False", "(2,)"), kTwo.substr(0, 7)),
+        BadFile{"DataCut", File(Dictionary("<f4", "False", "(2,)"), Two().substr(0, 7)),
                 "wants 8 bytes, 7 follow"},
-        BadFile{"DataTrailing", File(Dictionary("<f4", "False", "(2,)"), kTwo + "x"),
+        BadFile{"DataTrailing", File(Dictionary("<f4", "False", "(2,)"), Two() + "x"),
                 "wants 8 bytes, 9 follow"}),
     [](const testing::TestParamInfo<BadFile>& row) { return row.param.name; });
 
 TEST(NpyTest, SurvivesEveryCutAndEveryFlippedByte) {
-  const std::string good = File(Dictionary("<f4", "True", "(1, 2)"), kTwo);
+  const std::string good = File(Dictionary("<f4", "True", "(1, 2)"), Two());
   for (size_t length = 0; length < good.size(); ++length)
     EXPECT_FALSE(ParseNpy(good.substr(0, length)).ok()) << length;
   for (size_t i = 0; i < good.size(); ++i) {

@@ -56,7 +56,8 @@ json=$(realpath "$json")
 
 deploy/setup.sh --build
 [ -z "$fetch" ] || fetch_ort
-[ -n "$ort" ] || ort=$(first_file "$cache/lib/libonnxruntime.so.1" /usr/lib/*/libonnxruntime.so.1* /usr/local/lib/libonnxruntime.so*)
+[ -n "$ort" ] || ort=$(first_file "$cache/lib/libonnxruntime.so.1" /usr/lib/*/libonnxruntime.so.1* \
+  /usr/local/lib/libonnxruntime.so*)
 header=$(first_file "$(dirname "${ort:-/none}")/../include/onnxruntime_c_api.h" "$cache/include/onnxruntime_c_api.h" \
   /usr/include/onnxruntime/onnxruntime_c_api.h /usr/local/include/onnxruntime_c_api.h)
 if [ -n "$ort" ] && [ -n "$header" ]; then

@@ -42,7 +42,7 @@ def arguments():
     parser = argparse.ArgumentParser(description="Runs the benchmarks; see deploy/bench.sh.")
     parser.add_argument("--bin", type=pathlib.Path, required=True, help="folder of the built programs")
     parser.add_argument("--work", type=pathlib.Path, required=True, help="folder for models, ports and logs")
-    parser.add_argument("--json", type=pathlib.Path, required=True, help="gets every figure; the picture lies beside it")
+    parser.add_argument("--json", type=pathlib.Path, required=True, help="gets every figure; a picture lies beside")
     parser.add_argument("--ort", type=pathlib.Path, help="ONNX Runtime's library")
     parser.add_argument("--quick", action="store_true", help="3 short rounds, no sequences of seconds")
     parser.add_argument("--only", action="append", choices=list(rounds.PARTS), help="leave out the other parts")

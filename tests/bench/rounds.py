@@ -1,11 +1,14 @@
 """What is run, in which order, and how long it will take."""
 import contextlib
+import sys
 import time
 
 from models import Gru
 from processes import BenchError, BusyNeighbour
 
 KERNEL_SECONDS = 0.1
+SAY_SECONDS = 15
+CLEAR = "\r\033[K"
 MIN_CALLS = 3  # Of sequences, in one run.
 HIDDEN = (256, 512, 1024)
 PING_PONG = (64, 256, 512, 1024)
@@ -35,7 +38,7 @@ CURVE = (0.1, 0.25, 0.5, 0.7, 0.85, 1.0)
 def flops(sequence):
     steps, batch, gru = sequence
     rows = gru.input_size + gru.hidden_size + (gru.layers - 1) * 2 * gru.hidden_size
-    return 6 * steps * batch * gru.hidden_size * rows
+    return 6 * steps * batch * gru.hidden_size * rows * gru.directions
 
 
 def kernel_shape(steps, batch, gru, kind="f32"):
@@ -77,6 +80,7 @@ class Plan:
         self.figures = {}
         self.done = 0
         self.began = 0
+        self.said = -SAY_SECONDS
 
     def run(self, programs, servers):
         """Part -> figures; each figure has one entry a round."""
@@ -89,13 +93,19 @@ class Plan:
             self._say(f"{name}: {unit.label}", number, total)
             unit.run(self, number, self.figures.setdefault(name, {}))
             self.done += unit.cost
+        if sys.stdout.isatty():
+            print(CLEAR, end="")
         return self.figures
 
     def _say(self, label, number, total):
+        """One line that changes on a terminal; elsewhere a line now and then."""
         passed = time.monotonic() - self.began
         left = passed / self.done * (total - self.done) if self.done else total
-        print(f"[bench] {100 * self.done / total:3.0f} %, {left / 60:4.1f} min left; round {number + 1}, {label}",
-              flush=True)
+        terminal = sys.stdout.isatty()
+        if terminal or passed >= self.said + SAY_SECONDS:
+            self.said = passed
+            print(f"{CLEAR if terminal else ''}[bench] {100 * self.done / total:3.0f} %, {left / 60:4.1f} min left; "
+                  f"round {number + 1}, {label}", end="" if terminal else "\n", flush=True)
 
     def sides(self, number, names):
         """Those that run, in turned order every second round."""
@@ -159,7 +169,7 @@ def _sequence_load(plan, side, sequence):
                         warm_up=max(0.1, call))
         if run["operations"] >= MIN_CALLS:
             return run
-    raise BenchError(f"{side}: fewer than {MIN_CALLS} calls of {sequence_name(*sequence)} in {longer * seconds:.0f} s")
+    raise BenchError(f"{side}: fewer than {MIN_CALLS} calls of {sequence_name(*sequence)} in {16 * seconds:.0f} s")
 
 
 def _sequence_cost(plan, sequence, sides):
@@ -170,7 +180,8 @@ def _sequence_cost(plan, sequence, sides):
 def long_sequences(plan):
     def unit(sequence):
         def work(inner, _):
-            return {"raw": inner.kernel([kernel_shape(*sequence)], inner.seconds), "one": _sequence_load(inner, "one", sequence)}
+            return {"raw": inner.kernel([kernel_shape(*sequence)], inner.seconds),
+                    "one": _sequence_load(inner, "one", sequence)}
         return Unit(sequence_name(*sequence), _sequence_cost(plan, sequence, 1) + plan.seconds, work)
     return [unit(sequence) for sequence in LONG_SEQUENCES]
 
@@ -188,7 +199,10 @@ def split(plan):
 def sequences(plan):
     def unit(sequence):
         def work(inner, number):
-            return {side: _sequence_load(inner, side, sequence) for side in inner.sides(number, ("two", "ort2"))}
+            result = {side: _sequence_load(inner, side, sequence) for side in inner.sides(number, ("two", "ort2"))}
+            if sequence in KNOWN_SEQUENCES:
+                result["raw"] = inner.kernel([kernel_shape(*sequence)])
+            return result
         return Unit(sequence_name(*sequence), _sequence_cost(plan, sequence, 2), work)
     return [unit(sequence) for sequence in plan.sequences]
 

@@ -9,8 +9,9 @@ from rounds import HIDDEN, PING_PONG, kernel_shape
 # What the floors were when the targets were set, on two Zen 4 class cores: a floor 1.5 times slower makes every
 # ratio to it look better than it is. Microseconds of a call, or operations a second, hidden 256 for the transport.
 KERNEL_FLOORS_US = {"f32:1,1,64,64,1": 2.5, "f32:1,1,256,256,1": 24, "f32:1,1,512,512,1": 88,
-                    "f32:1,1,1024,1024,1": 1200, "f32:1,64,256,256,1": 490, "f32:50,32,256,256,1": 17800,
-                    "f32:100,16,512,512,1": 57200}
+                    "f32:1,1,1024,1024,1": 1200, "f32:1,64,256,256,1": 490, "f32:100,1,64,64,1": 135,
+                    "f32:100,1,256,256,1": 2230, "f32:50,1,512,512,1": 3850, "f32:50,32,256,256,1": 17800,
+                    "f32:100,16,512,512,1": 57200, "f32:25,4,1024,1024,1": 24600, "f32:50,8,512,512,4": 53000}
 ECHO_FLOORS = {("hidden 256, streams 1", "p50_us"): 99, ("hidden 256, streams 8", "rate"): 42000,
                ("hidden 256, streams 64", "rate"): 46500, ("hidden 256, streams 512", "rate"): 54400}
 PEER_FLOORS = {("hidden 256, streams 1", "rate"): 5480, ("hidden 256, streams 64", "rate"): 20600,
@@ -90,8 +91,8 @@ def step_rates(judge):
     for streams, (bounds, afters) in PEER_RATES.items():
         for hidden, bound, after in zip(HIDDEN, bounds, afters):
             judge.measured(f"steps/s over the peer, hidden {hidden}, {streams} streams", "steps",
-                           f"hidden {hidden}, streams {streams}", lambda r: r["two"]["rate"] / r["ort"]["rate"], bound,
-                           after=after, at_most=False, reason=NO_ORT)
+                           f"hidden {hidden}, streams {streams}", lambda r: r["two"]["rate"] / r["ort"]["rate"],
+                           bound, after=after, at_most=False, reason=NO_ORT)
     for hidden, bound, after in zip(HIDDEN, (2.6, 2.6, 6.5), (3.5, 4, 10)):
         judge.add(f"bf16 steps/s over the peer, hidden {hidden}, 64 streams", None, bound, after, at_most=False,
                   reason=NO_BF16)
@@ -107,8 +108,9 @@ def frames(judge):
         for side, cores, bound, after in (("one", 1, 0.90, 0.95), ("two", 2, 0.65, 0.85)):
             def over(one, gru=Gru(hidden, hidden), side=side, cores=cores):
                 return one[side]["rate"] * raw_us(one, 1, 64, gru) / 64 * 1e-6 / cores
-            judge.measured(f"frames of 64 over raw kernel, hidden {hidden}, {side} worker{'s' * (cores - 1)}", "frames",
-                           f"hidden {hidden}", over, bound, after=after, at_most=False)
+            workers = f"{side} worker{'s' * (cores - 1)}"
+            judge.measured(f"frames of 64 over raw kernel, hidden {hidden}, {workers}", "frames", f"hidden {hidden}",
+                           over, bound, after=after, at_most=False)
 
 
 def sequences(judge):

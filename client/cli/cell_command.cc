@@ -39,6 +39,7 @@ void AddCellCommand(CLI::App* app, CommandContext* context) {
                  "  gruserve cell demo_cell --input x.npy --h h.npy --output h1.npy\n"
                  "  echo 0.1,0.2,0.3 | gruserve cell demo_cell",
                  [context, arguments] { return RunCell(*context, *arguments); });
+  command->set_help_flag("--help", "Print this help message and exit");  // CLI11 2.4 takes -h for --h.
   AddModelArguments(command, &arguments->model);
   command->add_option("--input", arguments->input, "x: [B, I] or [I]; - is stdin")->capture_default_str();
   command->add_option("--h", arguments->h, "h: [B, H] or [H]; zeros where absent");

@@ -3,7 +3,7 @@
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/gruserve)
 
-install(TARGETS gruserve-server gruserve RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS gruserve-server gruserve RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/proto/gruserve ${PROJECT_SOURCE_DIR}/proto/grpc
   DESTINATION ${CMAKE_INSTALL_DATADIR}/gruserve/proto FILES_MATCHING PATTERN "*.proto")
 

@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def parse_args():
     parser = argparse.ArgumentParser()
-    parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("build", type=lambda text: pathlib.Path(text).resolve())
     parser.add_argument("--jobs", type=int, default=2)
     return parser.parse_args()
 

@@ -43,15 +43,14 @@ void Session::Submit(SessionOp op, std::shared_ptr<SessionSink> sink) {
   Queued queued;
   queued.op = std::move(op);
   queued.sink = std::move(sink);
+  bool overrun = false;
   {
     absl::MutexLock lock(&mu_);
     Admit(&queued);
-    if (!queued.over_credit || over_credit_ < kRefusedPerCredit * options_.max_inflight) {
-      if (!Enqueue(std::move(queued))) return;
-      queued.over_credit = false;
-    }
+    overrun = queued.over_credit && over_credit_ >= kRefusedPerCredit * options_.max_inflight;
+    if (!overrun && !Enqueue(std::move(queued))) return;
   }
-  if (queued.over_credit) {
+  if (overrun) {
     RefuseOverrun(std::move(queued));
   } else {
     Pump();

@@ -22,7 +22,8 @@ class AlignedBuffer {
 
   // `size` floats, all zero. REQUIRES: size >= 0, and its bytes fit a size_t.
   explicit AlignedBuffer(int64_t size) : size_(size) {
-    const size_t bytes = (static_cast<size_t>(size) * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment;
+    const size_t bytes =
+        (static_cast<size_t>(size) * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment;
     if (bytes == 0) return;
     void* memory = std::aligned_alloc(kAlignment, bytes);
     if (memory == nullptr) throw std::bad_alloc();

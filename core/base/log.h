@@ -17,10 +17,12 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 enum class LogFormat { kText, kJson };
 
 struct LogField {
-  LogField(std::string_view field_key, std::string field_value) : key(field_key), value(std::move(field_value)) {}
+  LogField(std::string_view field_key, std::string field_value)
+      : key(field_key), value(std::move(field_value)) {}
   LogField(std::string_view field_key, const char* field_value) : key(field_key), value(field_value) {}
   template <typename Number>
-  LogField(std::string_view field_key, Number field_value) : key(field_key), value(std::to_string(field_value)) {}
+  LogField(std::string_view field_key, Number field_value)
+      : key(field_key), value(std::to_string(field_value)) {}
 
   std::string_view key;
   std::string value;

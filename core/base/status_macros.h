@@ -12,11 +12,11 @@
 #define GRUSERVE_STATUS_CONCAT(a, b) GRUSERVE_STATUS_CONCAT_INNER(a, b)
 
 // Returns from the enclosing function where `expr` is an error.
-#define GRUSERVE_RETURN_IF_ERROR(expr)                                 \
-  do {                                                                 \
-    if (absl::Status status_or_ok = (expr); !status_or_ok.ok()) {      \
-      return status_or_ok;                                             \
-    }                                                                  \
+#define GRUSERVE_RETURN_IF_ERROR(expr)                            \
+  do {                                                            \
+    if (absl::Status status_or_ok = (expr); !status_or_ok.ok()) { \
+      return status_or_ok;                                        \
+    }                                                             \
   } while (false)
 
 // Assigns the value of the StatusOr `expr` to `lhs`, or returns its error.

@@ -1,5 +1,7 @@
-# gruserve_add_library(NAME DIR [SOURCES...]): the static library of one floor,
-# all .cc files of its folder. gruserve_add_test(NAME DIR... LABELS l...).
+# gruserve_add_library(NAME DIRS d... DEPS t...): the static library of one floor,
+# all .cc files of its folders.
+# gruserve_add_test(NAME DIRS d... DEPS t... LABELS l...): a test program, all
+# *_test.cc files of its folders.
 
 # A designated initializer leaves the rest to its defaults on purpose.
 set(GRUSERVE_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-missing-field-initializers)
@@ -13,7 +15,6 @@ endif()
 
 function(gruserve_common target)
   target_compile_features(${target} PUBLIC cxx_std_20)
-  set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX)
   target_compile_options(${target} PRIVATE ${GRUSERVE_WARNINGS})
   target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
 endfunction()
@@ -27,10 +28,6 @@ function(gruserve_add_library name)
     list(APPEND sources ${files})
   endforeach()
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
-  if(NOT sources)
-    file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty_${name}.cc "")
-    set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty_${name}.cc)
-  endif()
   add_library(gruserve_${name} STATIC ${sources})
   add_library(gruserve::${name} ALIAS gruserve_${name})
   set_target_properties(gruserve_${name} PROPERTIES EXPORT_NAME ${name})
@@ -45,9 +42,6 @@ function(gruserve_add_test name)
     file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${dir}/*_test.cc)
     list(APPEND sources ${files})
   endforeach()
-  if(NOT sources)
-    return()
-  endif()
   add_executable(${name} ${sources})
   gruserve_common(${name})
   target_compile_definitions(${name} PRIVATE GRUSERVE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")

@@ -1,6 +1,7 @@
 #include "core/session/session.h"
 
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -43,15 +44,18 @@ void Session::Submit(SessionOp op, std::shared_ptr<SessionSink> sink) {
   Queued queued;
   queued.op = std::move(op);
   queued.sink = std::move(sink);
-  bool overrun = false;
+  std::optional<Queued> overrun;
   {
     absl::MutexLock lock(&mu_);
     Admit(&queued);
-    overrun = queued.over_credit && over_credit_ >= kRefusedPerCredit * options_.max_inflight;
-    if (!overrun && !Enqueue(std::move(queued))) return;
+    if (queued.over_credit && over_credit_ >= kRefusedPerCredit * options_.max_inflight) {
+      overrun = std::move(queued);
+    } else if (!Enqueue(std::move(queued))) {
+      return;
+    }
   }
   if (overrun) {
-    RefuseOverrun(std::move(queued));
+    RefuseOverrun(*std::move(overrun));
   } else {
     Pump();
   }

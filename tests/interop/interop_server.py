@@ -1,6 +1,7 @@
 """What the interop tests share: small models, the real server, and a reference GRU in numpy."""
 import json
 import pathlib
+import shutil
 import struct
 import subprocess
 import tempfile
@@ -9,6 +10,7 @@ import threading
 import numpy as np
 
 INPUT, HIDDEN, LAYERS = 3, 8, 2
+SEED_EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "golden/seed"
 
 
 def write_safetensors(path, tensors):
@@ -61,6 +63,11 @@ class InteropServer:
         write_safetensors(root / "models/gru/1/model.safetensors",
                           {f"{n}_l{i}": w for i, layer in enumerate(self.weights) for n, w in zip(names, layer)})
         write_safetensors(root / "models/cell/1/model.safetensors", dict(zip(names, self.cell_weights[0])))
+        # The seed example: GRUCell(5, 10) with PyTorch's own answers.
+        for name in ("cell_5_10_b3", "cell_5_10_b3_stream50"):
+            target = root / "models" / name / "1/model.safetensors"
+            target.parent.mkdir(parents=True)
+            shutil.copy(SEED_EXAMPLES / f"{name}.safetensors", target)
         port_file = root / "port"
         self.process = subprocess.Popen(
             [binary, "--repository", str(root / "models"), "--listen", "127.0.0.1:0", "--port-file", str(port_file),

@@ -13,7 +13,7 @@ import unittest
 import grpc
 import numpy as np
 
-from interop_server import LAYERS, HIDDEN, INPUT, InteropServer, reference_gru
+from interop_server import HIDDEN, INPUT, LAYERS, SEED_EXAMPLES, InteropServer, reference_gru
 
 SERVER, PROTOS = sys.argv[1], pathlib.Path(sys.argv[2])
 STUBS = tempfile.TemporaryDirectory()
@@ -138,6 +138,35 @@ class PythonClient(unittest.TestCase):
         _, expected = reference_gru(self.server.cell_weights, x[None], h[None])
         np.testing.assert_allclose(array(response.h), expected[0], atol=1e-6, rtol=0)
 
+    def assert_pytorchs(self, ours, example, key):
+        """Within twice PyTorch's own float32 error of its float64 answer."""
+        exact = example[key + "64"].reshape(ours.shape)
+        error = np.abs(ours - exact).max()
+        torch_error = np.abs(example[key].reshape(ours.shape) - exact).max()
+        self.assertLessEqual(error, max(2 * torch_error, 1.2e-7))
+        print(f"{key}: error {error:.3g}, PyTorch's own {torch_error:.3g}")
+
+    def test_the_seed_example_through_infer_cell_and_streamed(self):
+        one = np.load(SEED_EXAMPLES / "cell_5_10_b3.npz")
+        response = self.stub.InferCell(inference.InferCellRequest(
+            model=model_pb.ModelSpec(name="cell_5_10_b3"), input=tensor(one["x"].reshape(3, 5)),
+            h=tensor(one["h0"].reshape(3, 10))))
+        self.assert_pytorchs(array(response.h), one, "hn")
+
+        many = np.load(SEED_EXAMPLES / "cell_5_10_b3_stream50.npz")
+        model = model_pb.ModelSpec(name="cell_5_10_b3_stream50")
+        commands = [inference.SessionCommand(session=1, open=session_pb.OpenSession(
+            model=model, batch_size=3, h_0=tensor(many["h0"].reshape(3, 10))))]
+        commands += [inference.SessionCommand(session=1, step=inference.StepInput(input=tensor(row)))
+                     for row in many["x"]]
+        outputs = [array(event.output.output)
+                   for response in self.stub.StreamSteps(iter([inference.StreamStepsRequest(commands=[c])
+                                                               for c in commands]))
+                   for event in response.events if event.HasField("output")]
+        self.assertEqual(len(outputs), 50)
+        self.assert_pytorchs(np.stack(outputs), many, "y")
+        self.assert_pytorchs(outputs[-1], many, "hn")
+
     def test_unary_steps_of_a_session_without_a_stream(self):
         service = sessions_grpc.SessionServiceStub(self.channel)
         opened = service.OpenSession(sessions.OpenSessionRequest(open=self.open_command(1).open)).session
@@ -158,7 +187,7 @@ class PythonClient(unittest.TestCase):
 
     def test_models_and_health(self):
         listed = models_grpc.ModelServiceStub(self.channel).ListModels(models.ListModelsRequest())
-        self.assertEqual([(m.name, m.version) for m in listed.models], [("cell", 1), ("gru", 1)])
+        self.assertEqual([(m.name, m.version) for m in listed.models], [("cell", 1), ("cell_5_10_b3", 1), ("cell_5_10_b3_stream50", 1), ("gru", 1)])
         # By hand: a generated `grpc` package would stand in the way of grpcio's own.
         check = self.channel.unary_unary("/grpc.health.v1.Health/Check", request_serializer=lambda b: b,
                                          response_deserializer=lambda b: b)

@@ -24,8 +24,9 @@ fetch_ort() {
   npm install --silent --ignore-scripts --no-audit --no-fund --prefix "$scratch" onnxruntime-node@1.30.0 > /dev/null
   mkdir -p "$cache/lib" "$cache/include" "$scratch/lists/partial" "$scratch/cache/archives/partial"
   cp "$scratch"/node_modules/onnxruntime-node/bin/napi-v*/linux/x64/libonnxruntime.so.1 "$cache/lib/"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(apt-get indextargets --format "" | head -n 1) trixie main" \
-    > "$scratch/sources.list"
+  # From the mirror that apt uses already.
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(apt-get indextargets --format '$(SITE)' \
+    | grep -v security | sort -u | head -n 1) trixie main" > "$scratch/sources.list"
   local options=(-q -o "Dir::Etc::sourcelist=$scratch/sources.list" -o Dir::Etc::sourceparts=/dev/null
     -o "Dir::State::lists=$scratch/lists" -o "Dir::Cache=$scratch/cache" -o APT::Sandbox::User=root)
   (cd "$scratch" && apt-get "${options[@]}" update && apt-get "${options[@]}" download libonnxruntime-dev) > /dev/null

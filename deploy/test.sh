@@ -85,12 +85,14 @@ in_suite() {
   mountpoint -q "$chroot/proc" || mount -t proc proc "$chroot/proc"
   mountpoint -q "$chroot/dev/shm" || mount -t tmpfs tmpfs "$chroot/dev/shm"
   trap 'umount "$chroot/proc" "$chroot/dev/shm"' EXIT
+  # This machine's way to the package mirrors: it may trust a proxy of its own.
   cp /etc/resolv.conf "$chroot/etc/resolv.conf"
+  install -D -m 644 /etc/ssl/certs/ca-certificates.crt "$chroot/etc/ssl/certs/ca-certificates.crt"
   for settings in /etc/apt/apt.conf.d/*proxy* "$HOME/.npmrc"; do
     [ ! -e "$settings" ] || install -D -m 644 "$settings" "$chroot$settings"
   done
-  chroot "$chroot" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 ${CI:+CI=$CI} \
-    bash /src/gruserve/deploy/test.sh
+  chroot "$chroot" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+    NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt ${CI:+CI=$CI} bash /src/gruserve/deploy/test.sh
 }
 
 failed=()

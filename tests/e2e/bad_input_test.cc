@@ -2,11 +2,11 @@
 // names the field, what came and what was wanted, and a canary session beside it
 // whose bits never change.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdio>
 #include <random>
-#include <regex>
 #include <span>
 #include <vector>
 
@@ -47,8 +47,7 @@ TEST(BadInputTest, EveryRowIsRefusedByNameAndTheCanaryNeverNotices) {
     SCOPED_TRACE(rows[i].name);
     const Outcome outcome = rows[i].send(server.channel());
     EXPECT_EQ(outcome.code, rows[i].code) << outcome.message;
-    EXPECT_TRUE(std::regex_search(outcome.message, std::regex(rows[i].pattern)))
-        << "message: " << outcome.message << "\npattern: " << rows[i].pattern;
+    EXPECT_THAT(outcome.message, testing::ContainsRegex(rows[i].pattern));
 
     const v1::SessionEvent event =
         canary.Call(StepCommand(1, RawTensor({3}, std::span(inputs).subspan(i * 3, 3))));

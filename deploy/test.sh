@@ -84,7 +84,9 @@ in_suite() {
   git -C "$chroot/src/gruserve" add -A
   mountpoint -q "$chroot/proc" || mount -t proc proc "$chroot/proc"
   mountpoint -q "$chroot/dev/shm" || mount -t tmpfs tmpfs "$chroot/dev/shm"
-  trap 'umount "$chroot/proc" "$chroot/dev/shm"' EXIT
+  # Expanded now: the variable is gone when the trap runs.
+  # shellcheck disable=SC2064
+  trap "umount '$chroot/proc' '$chroot/dev/shm'" EXIT
   # This machine's way to the package mirrors: it may trust a proxy of its own.
   cp /etc/resolv.conf "$chroot/etc/resolv.conf"
   install -D -m 644 /etc/ssl/certs/ca-certificates.crt "$chroot/etc/ssl/certs/ca-certificates.crt"

@@ -19,7 +19,7 @@ run_ctest() {
   local preset=$1 log=build/$1/ctest.log
   shift
   ctest --test-dir "build/$preset" --output-on-failure -j "$jobs" "$@" 2>&1 | tee "$log" \
-    | grep -vE '^ +(Start +[0-9]+:|[0-9]+/[0-9]+ Test +#.* Passed +)' || true
+    | { grep -vE '^ +(Start +[0-9]+:|[0-9]+/[0-9]+ Test +#.* Passed +)' || true; }
   [ "${PIPESTATUS[0]}" = 0 ] || return 1
   local skipped
   skipped=$(sed -n 's/^.*Test *#[0-9]*: \(.*[^ .]\) \.*\**\(Skipped\|Not Run\|Disabled\).*$/\1/p' "$log" \
@@ -112,4 +112,4 @@ bad=$(sed -n 's/^.* tests passed, \([0-9]*\) tests failed out of.*$/\1/p' build/
 say "done${failed:+; failed: ${failed[*]}}"
 [ "${#failed[@]}" -eq 0 ] || [ "$bad" -gt 0 ] || bad=${#failed[@]}
 echo "$((count - bad)) passed, $bad failed"
-[ "${#failed[@]}" -eq 0 ]
+[ "$bad" -eq 0 ] && [ "${#failed[@]}" -eq 0 ]

@@ -3,29 +3,15 @@
 #include <cstddef>
 
 #include "tests/bench/process_meter.h"
-#include "tests/bench/step_messages.h"
 
 namespace gruserve::bench {
 
 ClosedStream::ClosedStream(const LoadOptions& options, RunWindow* window, Countdown* opened, Countdown* ended)
-    : sessions_(options.sessions_per_stream),
+    : MeasuredStream(options, options.sessions_per_stream, window, opened, ended),
+      sessions_(options.sessions_per_stream),
       max_in_flight_(options.messages_in_flight),
-      window_(window),
-      opened_(opened),
-      ended_(ended),
-      open_(OpenMessage(options.model, sessions_)),
-      step_(StepMessage(options.input_size, sessions_)),
-      unopened_(sessions_),
       messages_(static_cast<size_t>(max_in_flight_)),
       answered_(static_cast<size_t>(sessions_)) {}
-
-void ClosedStream::Start(v1::InferenceService::Stub* stub) {
-  stub->async()->StreamSteps(&context_, this);
-  AddHold();  // Until Begin, which is called from outside.
-  StartWrite(&open_);
-  StartRead(&response_);
-  StartCall();
-}
 
 void ClosedStream::Begin() {
   {
@@ -37,41 +23,9 @@ void ClosedStream::Begin() {
   RemoveHold();
 }
 
-void ClosedStream::OnReadDone(bool ok) {
-  if (!ok) {
-    const absl::MutexLock lock(&mu_);
-    if (unopened_ > 0) opened_->Down();
-    return;
-  }
-  {
-    const int64_t now = NowNanos();
-    const absl::MutexLock lock(&mu_);
-    for (const v1::SessionEvent& event : response_.events()) Count(event, now);
-    MaybeWrite();
-  }
-  StartRead(&response_);
-}
-
-void ClosedStream::OnWriteDone(bool ok) {
-  if (!ok) return;
-  const absl::MutexLock lock(&mu_);
-  writing_ = false;
-  MaybeWrite();
-}
-
-void ClosedStream::OnDone(const grpc::Status& status) {
-  if (!status.ok()) window_->Fail("stream: " + status.error_message());
-  ended_->Down();
-}
-
 void ClosedStream::Count(const v1::SessionEvent& event, int64_t now) {
-  if (event.has_output()) return CountOutput(event.session(), now);
-  if (event.has_opened()) {
-    if (--unopened_ == 0) opened_->Down();
-  } else if (event.has_error()) {
-    window_->Fail("session: " + event.error().message());
-    context_.TryCancel();
-  }
+  if (event.has_output()) CountOutput(event.session(), now);
+  if (event.has_error()) Fail(event.error());
 }
 
 void ClosedStream::CountOutput(uint32_t session, int64_t now) {
@@ -89,14 +43,14 @@ void ClosedStream::CountOutput(uint32_t session, int64_t now) {
 }
 
 void ClosedStream::MaybeWrite() {
-  if (writing_ || closing_) return;
+  if (writing_ || closed_) return;
   if (to_send_ > 0) {
     --to_send_;
     writing_ = true;
     messages_[static_cast<size_t>(sent_++) % messages_.size()] = {NowNanos(), sessions_};
     StartWrite(&step_);
   } else if (in_flight_ == 0 && sent_ > 0) {
-    closing_ = true;
+    closed_ = true;
     StartWritesDone();
   }
 }

@@ -4,24 +4,11 @@
 
 #include "absl/status/status.h"
 #include "tests/bench/process_meter.h"
-#include "tests/bench/step_messages.h"
 
 namespace gruserve::bench {
 
 OpenStream::OpenStream(const LoadOptions& options, RunWindow* window, Countdown* opened, Countdown* ended)
-    : window_(window),
-      opened_(opened),
-      ended_(ended),
-      open_(OpenMessage(options.model, 1)),
-      step_(StepMessage(options.input_size, 1)) {}
-
-void OpenStream::Start(v1::InferenceService::Stub* stub) {
-  stub->async()->StreamSteps(&context_, this);
-  AddHold();  // Until End: steps are offered from outside.
-  StartWrite(&open_);
-  StartRead(&response_);
-  StartCall();
-}
+    : MeasuredStream(options, 1, window, opened, ended) {}
 
 void OpenStream::Offer(int64_t due) {
   const absl::MutexLock lock(&mu_);
@@ -43,38 +30,8 @@ void OpenStream::End() {
   RemoveHold();
 }
 
-void OpenStream::OnReadDone(bool ok) {
-  if (!ok) {
-    const absl::MutexLock lock(&mu_);
-    if (!is_open_) opened_->Down();
-    return;
-  }
-  {
-    const int64_t now = NowNanos();
-    const absl::MutexLock lock(&mu_);
-    for (const v1::SessionEvent& event : response_.events()) Count(event, now);
-    MaybeWrite();
-  }
-  StartRead(&response_);
-}
-
-void OpenStream::OnWriteDone(bool ok) {
-  if (!ok) return;
-  const absl::MutexLock lock(&mu_);
-  writing_ = false;
-  MaybeWrite();
-}
-
-void OpenStream::OnDone(const grpc::Status& status) {
-  if (!status.ok()) window_->Fail("stream: " + status.error_message());
-  ended_->Down();
-}
-
 void OpenStream::Count(const v1::SessionEvent& event, int64_t now) {
-  if (event.has_opened()) {
-    is_open_ = true;
-    opened_->Down();
-  } else if (event.has_output()) {
+  if (event.has_output()) {
     const Step step = TakeInFlight(event.output().index());
     if (window_->Contains(now)) results_.done.Add(now - step.due);
   } else if (event.has_error()) {
@@ -83,11 +40,7 @@ void OpenStream::Count(const v1::SessionEvent& event, int64_t now) {
 }
 
 void OpenStream::CountError(const v1::SessionError& error, int64_t now) {
-  if (!is_open_ || error.detached()) {
-    window_->Fail("session: " + error.message());
-    context_.TryCancel();
-    return;
-  }
+  if (unopened_ > 0 || error.detached()) return Fail(error);
   const Step step = TakeInFlight(error.index());
   if (error.code() == static_cast<int>(absl::StatusCode::kResourceExhausted)) {
     if (window_->Contains(now)) results_.refused.Add(now - step.written);

@@ -2,30 +2,23 @@
 // whatever has come back: latencies count from that time. After a refusal the
 // session goes on with the step that the server expects, once nothing of it is
 // in flight; steps that fall due meanwhile are shed.
-//
-// gRPC's threads call it; the owner calls the public methods and waits for `ended`
-// before it deletes the stream or reads its results.
 
 #ifndef GRUSERVE_TESTS_BENCH_OPEN_STREAM_H_
 #define GRUSERVE_TESTS_BENCH_OPEN_STREAM_H_
-
-#include <grpcpp/client_context.h>
-#include <grpcpp/support/client_callback.h>
 
 #include <cstdint>
 #include <deque>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
-#include "gruserve/v1/inference_service.grpc.pb.h"
 #include "tests/bench/countdown.h"
 #include "tests/bench/latencies.h"
 #include "tests/bench/load_options.h"
+#include "tests/bench/measured_stream.h"
 #include "tests/bench/run_window.h"
 
 namespace gruserve::bench {
 
-class OpenStream final : public grpc::ClientBidiReactor<v1::StreamStepsRequest, v1::StreamStepsResponse> {
+class OpenStream final : public MeasuredStream {
  public:
   // All counted inside the window.
   struct Results {
@@ -35,23 +28,14 @@ class OpenStream final : public grpc::ClientBidiReactor<v1::StreamStepsRequest, 
     int64_t shed = 0;    // Never sent, for the same reason.
   };
 
-  // REQUIRES: everything outlives the stream. `opened` and `ended` are counted
-  // down once each, also where the stream breaks.
   OpenStream(const LoadOptions& options, RunWindow* window, Countdown* opened, Countdown* ended);
 
-  // Opens the session.
-  void Start(v1::InferenceService::Stub* stub);
   // A step falls due. REQUIRES: `opened` has been waited for.
   void Offer(int64_t due) ABSL_LOCKS_EXCLUDED(mu_);
   // No more steps will be offered. Call once.
   void End() ABSL_LOCKS_EXCLUDED(mu_);
-  void Cancel() { context_.TryCancel(); }
 
   Results& results() { return results_; }
-
-  void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
-  void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
-  void OnDone(const grpc::Status& status) override;
 
  private:
   struct Step {
@@ -60,28 +44,14 @@ class OpenStream final : public grpc::ClientBidiReactor<v1::StreamStepsRequest, 
     int64_t written = 0;
   };
 
-  void Count(const v1::SessionEvent& event, int64_t now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Count(const v1::SessionEvent& event, int64_t now) override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void CountError(const v1::SessionError& error, int64_t now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Step TakeInFlight(int64_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void MaybeWrite() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void MaybeWrite() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  // Constant after construction.
-  RunWindow* const window_;
-  Countdown* const opened_;
-  Countdown* const ended_;
-  const v1::StreamStepsRequest open_;
-
-  grpc::ClientContext context_;
-  v1::StreamStepsResponse response_;  // The reading thread's.
-
-  absl::Mutex mu_;
-  bool is_open_ ABSL_GUARDED_BY(mu_) = false;
-  bool writing_ ABSL_GUARDED_BY(mu_) = true;  // The opening message comes first.
   bool ending_ ABSL_GUARDED_BY(mu_) = false;
-  bool closed_ ABSL_GUARDED_BY(mu_) = false;
   bool refused_ ABSL_GUARDED_BY(mu_) = false;  // Until a step at next_index_ is sent.
   int64_t next_index_ ABSL_GUARDED_BY(mu_) = 1;
-  v1::StreamStepsRequest step_;  // Whoever set writing_ has it.
   std::deque<int64_t> due_ ABSL_GUARDED_BY(mu_);
   std::deque<Step> in_flight_ ABSL_GUARDED_BY(mu_);
   Results results_;  // Read by others only after the end.

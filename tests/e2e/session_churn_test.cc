@@ -7,12 +7,12 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "tests/support/in_process_server.h"
 #include "tests/support/raw_stream.h"
+#include "tests/support/resident_bytes.h"
 #include "tests/support/test_repository.h"
 
 namespace gruserve {
@@ -25,15 +25,6 @@ constexpr int64_t kAllowedGrowth = int64_t{1} << 30;
 #else
 constexpr int64_t kAllowedGrowth = 2 << 20;
 #endif
-
-// Bytes of this process in memory.
-int64_t ResidentBytes() {
-  std::ifstream statm("/proc/self/statm");
-  int64_t total = 0;
-  int64_t resident = 0;
-  statm >> total >> resident;
-  return resident * 4096;
-}
 
 std::string Metrics(const std::string& address) {
   httplib::Client http("http://" + address);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/session/session_table.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/hand_cranked_executor.h"
@@ -90,6 +91,17 @@ class SessionFixture : public ::testing::Test {
     executor_.RunAll();
     EXPECT_GT(sink->results().size(), before);
     return sink->last();
+  }
+
+  // A refusal, which carries no values.
+  static void ExpectError(const SessionOpResult& result, absl::StatusCode code, SessionErrorReason reason,
+                          int64_t expected_step, const std::string& text = "") {
+    EXPECT_EQ(result.status.code(), code) << result.status;
+    EXPECT_EQ(result.reason, reason);
+    EXPECT_EQ(result.expected_step, expected_step);
+    EXPECT_THAT(std::string(result.status.message()), ::testing::HasSubstr(text));
+    EXPECT_THAT(result.output, ::testing::IsEmpty());
+    EXPECT_THAT(result.state, ::testing::IsEmpty());
   }
 
   FakeClock clock_;

@@ -1,7 +1,6 @@
 #include "core/runtime/state_slab.h"
 
 #include <cstdint>
-#include <fstream>
 #include <random>
 #include <set>
 #include <string>
@@ -9,17 +8,10 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/support/resident_bytes.h"
 
 namespace gruserve {
 namespace {
-
-int64_t ResidentBytes() {
-  std::ifstream statm("/proc/self/statm");
-  int64_t total = 0;
-  int64_t resident = 0;
-  statm >> total >> resident;
-  return resident * 4096;
-}
 
 TEST(StateSlabTest, StrideIsTheRowRoundedUpToWholeCacheLines) {
   EXPECT_EQ(StateSlab(1).row_stride(), 16);

@@ -2,34 +2,20 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "core/session/session.h"
-#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/session_fixture.h"
 
 namespace gruserve {
 namespace {
 
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-
 class SessionFencingTest : public SessionFixture {
  protected:
   void SetUp() override {
     SessionFixture::SetUp();
     session_ = Open("a", sink_);
-  }
-  void ExpectError(const SessionOpResult& result, absl::StatusCode code, SessionErrorReason reason,
-                   int64_t expected_step, const std::string& text = "") {
-    EXPECT_EQ(result.status.code(), code) << result.status;
-    EXPECT_EQ(result.reason, reason);
-    EXPECT_EQ(result.expected_step, expected_step);
-    EXPECT_THAT(std::string(result.status.message()), HasSubstr(text));
-    EXPECT_THAT(result.output, IsEmpty());
-    EXPECT_THAT(result.state, IsEmpty());
   }
 
   std::shared_ptr<Session> session_;

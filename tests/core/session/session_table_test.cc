@@ -3,7 +3,6 @@
 #include <malloc.h>
 
 #include <cstdint>
-#include <fstream>
 #include <limits>
 #include <memory>
 #include <string>
@@ -14,6 +13,7 @@
 #include "core/session/session_id.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/resident_bytes.h"
 #include "tests/support/session_fixture.h"
 
 namespace gruserve {
@@ -282,14 +282,6 @@ constexpr int64_t kKeptBytes = int64_t{1} << 40;
 #else
 constexpr int64_t kKeptBytes = 2 << 20;
 #endif
-
-int64_t ResidentBytes() {
-  std::ifstream statm("/proc/self/statm");
-  int64_t total = 0;
-  int64_t resident = 0;
-  statm >> total >> resident;
-  return resident * 4096;
-}
 
 TEST_F(SessionTableTest, TenThousandOpensAndClosesLeaveNothing) {
   // Where libabsl was built with its checks, it keeps a node for each mutex that

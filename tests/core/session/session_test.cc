@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -16,7 +15,6 @@ namespace gruserve {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 class SessionTest : public SessionFixture {
@@ -37,15 +35,6 @@ class SessionTest : public SessionFixture {
     std::vector<int64_t> indexes;
     for (const SessionOpResult& result : sink_->results()) indexes.push_back(result.index);
     return indexes;
-  }
-  void ExpectError(const SessionOpResult& result, absl::StatusCode code, SessionErrorReason reason,
-                   int64_t expected_step, const std::string& text = "") {
-    EXPECT_EQ(result.status.code(), code) << result.status;
-    EXPECT_EQ(result.reason, reason);
-    EXPECT_EQ(result.expected_step, expected_step);
-    EXPECT_THAT(std::string(result.status.message()), HasSubstr(text));
-    EXPECT_THAT(result.output, IsEmpty());
-    EXPECT_THAT(result.state, IsEmpty());
   }
 
   std::shared_ptr<Session> session_;

@@ -6,6 +6,7 @@
 
 #include "core/base/status_macros.h"
 #include "core/engine/omp_threads.h"
+#include "core/model/sequence_run.h"
 
 namespace gruserve {
 namespace {
@@ -35,6 +36,13 @@ Replica::Replica(std::shared_ptr<const Model> model, std::vector<PrimitiveTable>
     scratchpad_bytes = std::max(scratchpad_bytes, table.scratchpad_bytes());
   }
   scratchpad_ = Scratchpad(scratchpad_bytes);
+  int64_t slice_rows = 0;
+  for (const Bucket& bucket : model_->buckets().buckets()) {
+    slice_rows = std::max(slice_rows, bucket.time_steps * bucket.batch_size);
+  }
+  const int64_t widest = std::max(config.input_size, config.layer_input_size(config.num_layers - 1));
+  sequence_input_ = AlignedBuffer(slice_rows * widest);
+  sequence_output_ = AlignedBuffer(slice_rows * config.hidden_size);
   if (!config.steppable()) return;
   const int64_t max_batch = model_->buckets().max_batch_size();
   step_inputs_ = AlignedBuffer(max_batch * config.input_size);
@@ -99,13 +107,9 @@ void Replica::GatherStates(std::span<const StepRow> rows, int64_t layer, int64_t
 }
 
 absl::Status Replica::RunSequence(const SequenceCall& call) {
-  SequenceRun run(model_, call);
+  SequenceRun run(model_, call, /*parallelism=*/1);
   while (!run.done()) GRUSERVE_RETURN_IF_ERROR(run.Advance(*this));
-  return absl::OkStatus();
-}
-
-std::unique_ptr<SequenceRun> Replica::StartSequence(const SequenceCall& call) {
-  return std::make_unique<SequenceRun>(model_, call);
+  return run.status();
 }
 
 absl::Status Replica::RunLayer(int64_t layer, int64_t direction, size_t bucket_index, const float* src_layer,

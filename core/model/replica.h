@@ -1,5 +1,5 @@
 // What one worker needs to run one model: primitives, a scratchpad, gather
-// buffers. Made at load; RunSteps allocates nothing (oneDNN does, a little).
+// buffers. Made at load; steps and slices allocate nothing (oneDNN does, a little).
 //
 // Not thread-safe: one thread at a time, any thread. Equal bits: a row's result
 // does not depend on the rows beside it, nor on how its steps are cut into calls.
@@ -22,7 +22,7 @@
 #include "core/engine/primitive_table.h"
 #include "core/engine/scratchpad.h"
 #include "core/model/model.h"
-#include "core/model/sequence_run.h"
+#include "core/model/sequence_call.h"
 
 namespace gruserve {
 
@@ -50,21 +50,19 @@ class Replica {
   // where the model is steppable.
   absl::Status RunSequence(const SequenceCall& call);
 
-  // Begins a sequence that the caller drives slice by slice. Memory for what
-  // lies between layers is allocated here.
-  std::unique_ptr<SequenceRun> StartSequence(const SequenceCall& call);
+  // For SequenceLane: runs the primitive of `bucket_index` with a layer's weights.
+  // All arrays as GruArguments wants them.
+  absl::Status RunLayer(int64_t layer, int64_t direction, size_t bucket_index, const float* src_layer,
+                        const float* src_iter, float* dst_layer);
+  // For SequenceLane: room for the input and the output of any bucket.
+  float* sequence_input() { return sequence_input_.data(); }
+  float* sequence_output() { return sequence_output_.data(); }
 
  private:
-  friend class SequenceRun;
-
   Replica(std::shared_ptr<const Model> model, std::vector<PrimitiveTable> tables);
 
   absl::Status RunBatch(std::span<const StepRow> rows);
   void GatherStates(std::span<const StepRow> rows, int64_t layer, int64_t batch_size);
-
-  // Runs the primitive of `bucket_index` with a layer's weights.
-  absl::Status RunLayer(int64_t layer, int64_t direction, size_t bucket_index, const float* src_layer,
-                        const float* src_iter, float* dst_layer);
 
   const std::shared_ptr<const Model> model_;
   std::vector<PrimitiveTable> tables_;  // Of the first layer, and of the others where they differ.
@@ -72,6 +70,8 @@ class Replica {
   AlignedBuffer step_inputs_;   // [max batch, I]
   AlignedBuffer step_states_;   // [max batch, H], of one layer.
   AlignedBuffer step_outputs_;  // [layers, max batch, H]: the new states.
+  AlignedBuffer sequence_input_;
+  AlignedBuffer sequence_output_;
 };
 
 }  // namespace gruserve

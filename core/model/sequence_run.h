@@ -1,111 +1,102 @@
-// One sequence call under way: cut into slices of bounded work, so that a worker
-// can do other things between two of them.
+// One sequence call under way: tracks of slices that several workers may run.
 //
-// Rows run longest first, in groups of one batch; a row that has ended leaves its
-// group, so that ragged rows cost no padding. With one direction a slice of time
-// goes through all layers before the next; with two, each layer finishes both
-// directions first. The reverse direction reads its rows backwards, each from its
+// A track is one layer and direction of one group of rows. Its slices run one
+// after the other; a slice is free to run when what it reads is there. With one
+// direction that is the same slice of the layer below (the layers form a wave,
+// each at most a few slices ahead of the next); with two, both directions of the
+// layer below, wholly. Rows that have ended leave their group, so that ragged rows
+// cost no padding. The reverse direction reads its rows backwards, each from its
 // own end.
 //
-// Not thread-safe; different threads may drive it in turn.
+// Nobody waits for a slice: a worker claims one that is free, or goes away.
+// Claim, Finish, Fail and the questions are for one thread at a time (a caller's
+// lock); Run needs no lock, and may go on for different slices at the same time.
 
 #ifndef GRUSERVE_CORE_MODEL_SEQUENCE_RUN_H_
 #define GRUSERVE_CORE_MODEL_SEQUENCE_RUN_H_
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "core/base/aligned_buffer.h"
 #include "core/model/model.h"
+#include "core/model/sequence_call.h"
+#include "core/model/sequence_lane.h"
+#include "core/model/sequence_split.h"
 
 namespace gruserve {
-
-class Replica;
-
-// One whole sequence call over `batch_size` rows.
-struct SequenceCall {
-  int64_t time_steps = 0;
-  int64_t batch_size = 0;
-  const float* input = nullptr;    // Row r at time t begins at
-  int64_t input_time_stride = 0;   // input + t * input_time_stride
-  int64_t input_batch_stride = 0;  //       + r * input_batch_stride.
-  float* output = nullptr;         // [D * H] a row and time, or null.
-  int64_t output_time_stride = 0;
-  int64_t output_batch_stride = 0;
-  bool last_output_only = false;     // Write only each row's own last output,
-                                     // at output + r * output_batch_stride.
-  std::span<const int64_t> lengths;  // One a row, 1 to T; empty: all T. The
-                                     // output is zero past a row's length.
-  std::span<float* const> states;    // One a row: [layers * D, H], replaced.
-};
 
 class SequenceRun {
  public:
   // Bytes that may lie between the layers of a stacked bidirectional network.
   static constexpr int64_t kMaxBytesBetweenLayers = int64_t{1} << 30;
 
-  // The call's arrays must live until the run is done.
-  SequenceRun(std::shared_ptr<const Model> model, const SequenceCall& call);
+  // Allocates what the call needs, cut for `parallelism` workers. Where that is more
+  // than kMaxBytesBetweenLayers it has failed at once, with ResourceExhausted. The
+  // call's arrays must live until the run is done.
+  SequenceRun(std::shared_ptr<const Model> model, const SequenceCall& call, int64_t parallelism);
+  SequenceRun(const SequenceRun&) = delete;
+  SequenceRun& operator=(const SequenceRun&) = delete;
 
-  // Runs one slice on `replica` (any replica of the same model).
-  // ResourceExhausted where the call needs more than kMaxBytesBetweenLayers;
-  // after an error the run is of no more use. REQUIRES: !done().
+  // A slice for the caller to run now, the one that holds up most; nothing where
+  // none is free.
+  std::optional<SequenceSlice> Claim();
+  bool claimable() const { return BestTrack().has_value(); }
+
+  // Runs a claimed slice on `replica` (any replica of the same model, in use by
+  // nobody else).
+  absl::Status Run(const SequenceSlice& slice, Replica& replica) {
+    return lanes_[static_cast<size_t>(slice.lane)].memory->Run(slice, replica);
+  }
+  // Takes a claimed slice back, with what Run said.
+  void Finish(const SequenceSlice& slice, const absl::Status& status);
+
+  // Hands out no more slices; the first reason stays.
+  void Fail(const absl::Status& status);
+  const absl::Status& status() const { return status_; }
+
+  // Whether no slice runs and none is to come.
+  bool done() const { return running_ == 0 && (tracks_left_ == 0 || !status_.ok()); }
+
+  // Claims, runs and finishes one slice. REQUIRES: !done(), and no slice runs.
   absl::Status Advance(Replica& replica);
-  bool done() const { return first_row_ >= call_.batch_size; }
 
  private:
-  int64_t length(int64_t row) const {
-    return call_.lengths.empty() ? call_.time_steps : call_.lengths[static_cast<size_t>(row)];
-  }
-  // Of row i of the group.
-  int64_t group_row(int64_t i) const { return order_[static_cast<size_t>(first_row_ + i)]; }
-  int64_t group_length(int64_t i) const { return length(group_row(i)); }
-  // Its step `t` in the direction that runs, as a time of the call.
-  int64_t TimeOf(int64_t i, int64_t t) const { return direction_ == 0 ? t : group_length(i) - 1 - t; }
+  struct Track {
+    int64_t finished = 0;  // Slices.
+    int64_t time = 0;      // First step of the next slice.
+    int64_t active_rows = 0;
+    bool running = false;
+    bool done = false;
+  };
+  struct Lane {
+    std::unique_ptr<SequenceLane> memory;
+    std::vector<Track> tracks;  // Layer after layer, its directions together.
+    int64_t tracks_left = 0;
+  };
+  struct Place {
+    size_t lane;
+    size_t track;
+  };
 
-  void AllocateSlabs();
-  void AllocateBetweenLayers();
-  void BeginGroup();
-  void EndGroup();
-  void PickSlice();
-  const float* GatherInput();
-  const float* InputRow(int64_t i, int64_t t) const;
-  bool KeepsOutput() const;
-  float* OutputRow(int64_t i, int64_t t);
-  void ScatterOutput(const float* dst);
-  float* StateBlock();
-  void KeepStates(const float* dst);
-  void MoveOn();
+  void BeginGroup(Lane* lane);
+  bool Free(const Lane& lane, size_t track) const;
+  int64_t Progress(const Lane& lane, size_t track) const;
+  std::optional<Place> BestTrack() const;
 
   // Constant after construction.
   const std::shared_ptr<const Model> model_;
   const GruConfig& config_;
   const SequenceCall call_;
-  std::vector<int64_t> order_;  // Rows, longest first.
+  SequenceSplit split_;
 
-  // Where it stands: the group, and within it the slice.
-  int64_t first_row_ = 0;
-  int64_t group_size_ = 0;
-  int64_t layer_ = 0;
-  int64_t direction_ = 0;
-  int64_t time_ = 0;
-  int64_t active_rows_ = 0;  // Rows of the group that have not ended at time_.
-  size_t bucket_index_ = 0;
-  Bucket bucket_;
-
+  std::vector<Lane> lanes_;
+  int64_t next_group_ = 0;
+  int64_t tracks_left_ = 0;  // Of all groups.
+  int64_t running_ = 0;      // Slices claimed and not finished.
   absl::Status status_;
-  int64_t state_rows_ = 0;
-  AlignedBuffer states_;              // [layers * D, state_rows_, H]
-  AlignedBuffer src_;                 // [T, N, layer input], gathered.
-  std::array<AlignedBuffer, 2> dst_;  // [T, N, H], by turns with the layers.
-  // With two directions: row after row of the group, [length, 2 * H].
-  std::array<AlignedBuffer, 2> between_layers_;
-  std::vector<int64_t> between_offsets_;
 };
 
 }  // namespace gruserve

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstddef>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "core/engine/bucket_set.h"
 #include "core/engine/omp_threads.h"
+#include "core/runtime/sequence_queue.h"
 
 namespace gruserve {
 namespace {
@@ -29,11 +31,6 @@ class TaskQueue {
     node->next_queued = nullptr;
     (empty() ? head_ : tail_->next_queued) = node;
     tail_ = node;
-  }
-  void PushFront(Node* node) {
-    node->next_queued = head_;
-    if (empty()) tail_ = node;
-    head_ = node;
   }
   Node* PopFront() {
     Node* node = head_;
@@ -53,7 +50,7 @@ class ComputePool::Core {
   Core(Options options, Clock* clock);
   ~Core();
 
-  int num_workers() const { return static_cast<int>(threads_.size()); }
+  int num_workers() const { return workers_; }
   absl::Status Submit(StepTask* task) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Submit(SequenceTask* task) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -70,27 +67,28 @@ class ComputePool::Core {
     bool steps_next = true;
     std::vector<StepTask*> tasks;
     std::vector<StepRow> rows;
+    std::optional<SequenceQueue::Turn> turn;
   };
 
   void Work(int index) ABSL_LOCKS_EXCLUDED(mu_);
-  // Waits for work: fills `worker->tasks` or returns a sequence. False at the end.
-  bool Take(Worker* worker, SequenceTask** sequence) ABSL_LOCKS_EXCLUDED(mu_);
+  // Waits for work: fills `worker->tasks` or `worker->turn`. False at the end.
+  bool Take(Worker* worker) ABSL_LOCKS_EXCLUDED(mu_);
   void TakeSteps(std::vector<StepTask*>* tasks) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ModelQueue* QueueOf(const LoadedModel* model) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunSteps(Worker* worker) ABSL_LOCKS_EXCLUDED(mu_);
-  void AdvanceSequence(int worker, SequenceTask* task) ABSL_LOCKS_EXCLUDED(mu_);
+  void RunTurn(int worker, const SequenceQueue::Turn& turn) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Constant after construction.
   const Options options_;
   Clock* const clock_;
+  const int workers_;
   std::vector<std::thread> threads_;
 
   absl::Mutex mu_;
   absl::CondVar work_ready_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   int64_t queued_steps_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t live_sequences_ ABSL_GUARDED_BY(mu_) = 0;
-  TaskQueue<SequenceTask> sequences_ ABSL_GUARDED_BY(mu_);
+  SequenceQueue sequences_ ABSL_GUARDED_BY(mu_);
   // Models with ready steps, in the order of their turns; a model is in
   // `queue_of_` only while it is here, so that an unloaded one leaves no trace.
   TaskQueue<ModelQueue> turns_ ABSL_GUARDED_BY(mu_);
@@ -99,10 +97,13 @@ class ComputePool::Core {
   std::vector<std::unique_ptr<ModelQueue>> all_queues_ ABSL_GUARDED_BY(mu_);
 };
 
-ComputePool::Core::Core(Options options, Clock* clock) : options_(std::move(options)), clock_(clock) {
-  const int workers = options_.num_workers > 0 ? options_.num_workers : UsableProcessors();
-  threads_.reserve(static_cast<size_t>(workers));
-  for (int i = 0; i < workers; ++i) threads_.emplace_back([this, i] { Work(i); });
+ComputePool::Core::Core(Options options, Clock* clock)
+    : options_(std::move(options)),
+      clock_(clock),
+      workers_(options_.num_workers > 0 ? options_.num_workers : UsableProcessors()),
+      sequences_(workers_) {
+  threads_.reserve(static_cast<size_t>(workers_));
+  for (int i = 0; i < workers_; ++i) threads_.emplace_back([this, i] { Work(i); });
 }
 
 ComputePool::Core::~Core() {
@@ -133,12 +134,11 @@ absl::Status ComputePool::Core::Submit(SequenceTask* task) {
   assert(task->model != nullptr);
   absl::MutexLock lock(&mu_);
   if (stopping_) return absl::UnavailableError("the server is shutting down");
-  if (live_sequences_ >= options_.max_queued_sequences) {
-    return absl::ResourceExhaustedError(absl::StrCat("the server's queue is full: ", live_sequences_,
+  if (sequences_.size() >= options_.max_queued_sequences) {
+    return absl::ResourceExhaustedError(absl::StrCat("the server's queue is full: ", sequences_.size(),
                                                      " sequences wait or run, the most it holds"));
   }
-  ++live_sequences_;
-  sequences_.PushBack(task);
+  sequences_.Push(task);
   work_ready_.Signal();
   return absl::OkStatus();
 }
@@ -175,21 +175,24 @@ void ComputePool::Core::TakeSteps(std::vector<StepTask*>* tasks) {
   spare_queues_.PushBack(queue);
 }
 
-bool ComputePool::Core::Take(Worker* worker, SequenceTask** sequence) {
+bool ComputePool::Core::Take(Worker* worker) {
   worker->tasks.clear();
-  *sequence = nullptr;
+  worker->turn.reset();
   absl::MutexLock lock(&mu_);
-  while (turns_.empty() && sequences_.empty()) {
-    if (stopping_) return false;
+  while (turns_.empty() && !sequences_.HasTurn()) {
+    if (stopping_ && sequences_.size() == 0) return false;
     work_ready_.Wait(&mu_);
   }
-  if (sequences_.empty() || (worker->steps_next && !turns_.empty())) {
+  const bool sequence_ready = sequences_.HasTurn();
+  if (!sequence_ready || (worker->steps_next && !turns_.empty())) {
     TakeSteps(&worker->tasks);
     worker->steps_next = false;
   } else {
-    *sequence = sequences_.PopFront();
+    worker->turn = sequences_.Take();
     worker->steps_next = true;
   }
+  // Slices come free without a submit: whoever takes work wakes the next.
+  if (!turns_.empty() || sequences_.HasTurn()) work_ready_.Signal();
   return true;
 }
 
@@ -199,10 +202,9 @@ void ComputePool::Core::Work(int index) {
   worker.index = index;
   worker.tasks.reserve(size_t{BucketSet::kMaxBatchSize});
   worker.rows.reserve(size_t{BucketSet::kMaxBatchSize});
-  SequenceTask* sequence = nullptr;
-  while (Take(&worker, &sequence)) {
-    if (sequence != nullptr) {
-      AdvanceSequence(index, sequence);
+  while (Take(&worker)) {
+    if (worker.turn.has_value()) {
+      RunTurn(index, *worker.turn);
     } else {
       RunSteps(&worker);
     }
@@ -235,30 +237,17 @@ void ComputePool::Core::RunSteps(Worker* worker) {
   for (StepTask* task : worker->tasks) task->OnStepDone(status);
 }
 
-void ComputePool::Core::AdvanceSequence(int worker, SequenceTask* task) {
-  absl::Status status;
-  if (task->cancelled.load(std::memory_order_relaxed)) {
-    status = absl::CancelledError("the call was cancelled");
-  } else if (task->run == nullptr && task->deadline < clock_->Now()) {
-    status = absl::DeadlineExceededError("the deadline passed while the sequence waited");
-  } else {
-    Replica& replica = task->model->replica(worker);
-    if (task->run == nullptr) task->run = replica.StartSequence(task->call);
-    if (!task->run->done()) status = task->run->Advance(replica);
-    if (status.ok() && !task->run->done()) {
-      // Back to the front: the oldest finishes first, and holds its memory least.
-      absl::MutexLock lock(&mu_);
-      sequences_.PushFront(task);
-      if (!turns_.empty()) work_ready_.Signal();  // This worker takes the steps now.
-      return;
-    }
-  }
-  task->run.reset();
+void ComputePool::Core::RunTurn(int worker, const SequenceQueue::Turn& turn) {
+  const absl::Status status = SequenceQueue::Run(turn, turn.task->model->replica(worker), clock_->Now());
+  std::optional<absl::Status> end;
   {
     absl::MutexLock lock(&mu_);
-    --live_sequences_;
+    end = sequences_.Finish(turn, status);
+    if (stopping_ && sequences_.size() == 0) work_ready_.SignalAll();
   }
-  task->OnSequenceDone(status);
+  if (!end.has_value()) return;
+  turn.task->run.reset();
+  turn.task->OnSequenceDone(*end);
 }
 
 ComputePool::ComputePool(Options options, Clock* clock)

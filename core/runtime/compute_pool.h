@@ -2,7 +2,8 @@
 //
 // Work-conserving, with no timer: a free worker takes every ready step of a
 // model (up to 64 rows) at once, models in turn, and runs one slice of a sequence
-// between two batches, so that neither starves the other.
+// between two batches, so that neither starves the other. Workers without steps
+// share the slices of one sequence (sequence_queue.h).
 //
 // Thread-safe. The destructor finishes what was submitted, then joins.
 

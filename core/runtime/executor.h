@@ -1,5 +1,5 @@
 // Where arithmetic is handed in: steps of many callers, run together, and whole
-// sequences, run slice by slice. ComputePool is the real one; tests crank one by
+// sequences, run slice by slice on several workers. ComputePool is the real one; tests crank one by
 // hand.
 //
 // Thread-safe. A task belongs to its submitter, must live until its On...Done
@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "core/model/replica.h"
+#include "core/model/sequence_run.h"
 #include "core/runtime/loaded_model.h"
 
 namespace gruserve {
@@ -56,7 +57,6 @@ class SequenceTask {
   std::atomic<bool> cancelled = false;
 
   // The executor's own, from Submit until done.
-  SequenceTask* next_queued = nullptr;
   std::unique_ptr<SequenceRun> run;
 };
 

@@ -34,6 +34,7 @@ class LoadedModel {
   // SHA-256 of the weights file, hex.
   const std::string& weights_sha256() const { return weights_sha256_; }
   const Model& model() const { return *model_; }
+  const std::shared_ptr<const Model>& shared_model() const { return model_; }
   const GruConfig& config() const { return model_->config(); }
   Replica& replica(int worker) const { return *replicas_[static_cast<size_t>(worker)]; }
   StateSlab& slab() const { return *slab_; }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/model/replica.h"
+#include "core/model/sequence_run.h"
 #include "tests/support/reference_gru.h"
 #include "tests/support/sequence_arrays.h"
 
@@ -50,7 +51,8 @@ namespace {
 class AllocationTest : public ::testing::Test {
  protected:
   const GruConfig config_{.input_size = 12, .hidden_size = 40, .num_layers = 3};
-  const std::unique_ptr<Replica> replica_ = Replica::Create(RandomModel(1, config_)).value();
+  const std::shared_ptr<const Model> model_ = RandomModel(1, config_);
+  const std::unique_ptr<Replica> replica_ = Replica::Create(model_).value();
 };
 
 TEST_F(AllocationTest, CounterCounts) {
@@ -82,11 +84,11 @@ TEST_F(AllocationTest, StepsAllocateNothing) {
 
 TEST_F(AllocationTest, SlicesAllocateNothing) {
   SequenceArrays arrays(config_, 77, 70, 1);
-  const std::unique_ptr<SequenceRun> run = replica_->StartSequence(arrays.call());
+  SequenceRun run(model_, arrays.call(), /*parallelism=*/2);
   bool ok = true;
   our_allocations = 0;
   counting = true;
-  while (!run->done()) ok = ok && run->Advance(*replica_).ok();
+  while (!run.done()) ok = ok && run.Advance(*replica_).ok();
   counting = false;
   EXPECT_TRUE(ok);
   EXPECT_EQ(our_allocations, 0);

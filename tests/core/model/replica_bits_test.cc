@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/model/replica.h"
+#include "core/model/sequence_run.h"
 #include "tests/support/reference_gru.h"
 #include "tests/support/sequence_arrays.h"
 
@@ -195,9 +196,9 @@ TEST_P(BitsTest, SlicesMayChangeReplicaAndThread) {
   Run(whole);
   SequenceArrays sliced(config_, 50, 3, 6);
   const std::unique_ptr<Replica> other = Replica::Create(model_).value();
-  const std::unique_ptr<SequenceRun> run = replica_->StartSequence(sliced.call());
-  for (int slice = 0; !run->done(); ++slice) {
-    std::thread thread([&] { EXPECT_TRUE(run->Advance(slice % 2 == 0 ? *replica_ : *other).ok()); });
+  SequenceRun run(model_, sliced.call(), /*parallelism=*/1);
+  for (int slice = 0; !run.done(); ++slice) {
+    std::thread thread([&] { EXPECT_TRUE(run.Advance(slice % 2 == 0 ? *replica_ : *other).ok()); });
     thread.join();
   }
   EXPECT_TRUE(SameBits(whole.output, sliced.output));
@@ -295,10 +296,10 @@ TEST_P(StepBitsTest, StepsMayRunBetweenSlices) {
   Step(steps);
   SequenceArrays sliced(config_, 30, 2, 12);
   SequenceArrays between(config_, 30, 4, 13);
-  const std::unique_ptr<SequenceRun> run = replica_->StartSequence(sliced.call());
+  SequenceRun run(model_, sliced.call(), /*parallelism=*/1);
   bool stepped = false;
-  while (!run->done()) {
-    ASSERT_TRUE(run->Advance(*replica_).ok());
+  while (!run.done()) {
+    ASSERT_TRUE(run.Advance(*replica_).ok());
     if (!stepped) Step(between);
     stepped = true;
   }

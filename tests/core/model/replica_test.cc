@@ -134,9 +134,9 @@ TEST(ReplicaTest, NothingToDoIsDone) {
   const std::unique_ptr<Replica> replica = Replica::Create(RandomModel(1, config)).value();
   EXPECT_TRUE(replica->RunSteps({}).ok());
   SequenceArrays no_rows(config, 5, 0, 1);
-  EXPECT_TRUE(replica->StartSequence(no_rows.call())->done());
+  EXPECT_TRUE(replica->RunSequence(no_rows.call()).ok());
   SequenceArrays no_steps(config, 0, 2, 1);
-  EXPECT_TRUE(replica->StartSequence(no_steps.call())->done());
+  EXPECT_TRUE(replica->RunSequence(no_steps.call()).ok());
 }
 
 }  // namespace

@@ -18,7 +18,7 @@
 namespace gruserve {
 namespace {
 
-constexpr int kWorkers = 2;
+constexpr int kWorkers = 4;
 
 const LoadedRandomModel& Small() {
   static const auto* const model =
@@ -225,6 +225,64 @@ class EndlessStep : public OneStep {
   std::atomic<bool> stop_ = false;
   std::atomic<int> runs_ = 0;
 };
+
+// Large enough for workers to share its calls.
+const LoadedRandomModel& Wide(int64_t num_directions) {
+  static const auto* const one =
+      new LoadedRandomModel(4, {.input_size = 64, .hidden_size = 96, .num_layers = 2}, kWorkers, "wide");
+  static const auto* const both = new LoadedRandomModel(
+      5, {.input_size = 64, .hidden_size = 96, .num_layers = 2, .num_directions = 2}, kWorkers, "both");
+  return num_directions == 1 ? *one : *both;
+}
+
+void ExpectAsAlone(const LoadedRandomModel& model, OneSequence& sequence) {
+  EXPECT_TRUE(sequence.status.ok()) << sequence.status;
+  std::vector<float> state = sequence.arrays.Ldnc(sequence.arrays.h_0);
+  EXPECT_EQ(sequence.arrays.output,
+            model.RunAlone(sequence.arrays.batch_size, sequence.arrays.input, &state));
+  EXPECT_EQ(sequence.arrays.Ldnc(sequence.arrays.states), state);
+}
+
+TEST_F(ComputePoolTest, ASequenceSharedByWorkersIsBitEqualToTheSequenceAlone) {
+  Start(kWorkers);
+  for (const int64_t directions : {1, 2}) {
+    for (const int64_t batch_size : {1, 6, 70}) {
+      std::latch done(1);
+      OneSequence sequence(Wide(directions), &done, 120, batch_size, 1);
+      ASSERT_TRUE(pool_->SubmitSequence(&sequence).ok());
+      done.wait();
+      ExpectAsAlone(Wide(directions), sequence);
+    }
+  }
+}
+
+TEST_F(ComputePoolTest, ManySequencesAndStepsShareTheWorkers) {
+  Start(kWorkers);
+  std::latch step_done(1);
+  EndlessStep endless(pool_.get(), &step_done);
+  ASSERT_TRUE(pool_->SubmitStep(&endless).ok());
+  std::latch done(20);
+  std::vector<std::unique_ptr<OneSequence>> sequences;
+  for (uint32_t i = 0; i < 20; ++i) {
+    sequences.push_back(
+        std::make_unique<OneSequence>(Wide(1 + i % 2), &done, 10 + 20 * (i % 5), 1 + i % 9, i));
+  }
+  for (const auto& sequence : sequences) ASSERT_TRUE(pool_->SubmitSequence(sequence.get()).ok());
+  done.wait();
+  endless.Stop();
+  step_done.wait();
+  for (uint32_t i = 0; i < 20; ++i) ExpectAsAlone(Wide(1 + i % 2), *sequences[i]);
+}
+
+TEST_F(ComputePoolTest, ASharedSequenceStopsWhenCancelled) {
+  Start(kWorkers);
+  std::latch done(1);
+  OneSequence endless(Wide(2), &done, 200'000, 1, 1);
+  ASSERT_TRUE(pool_->SubmitSequence(&endless).ok());
+  endless.cancelled = true;
+  done.wait();
+  EXPECT_EQ(endless.status.code(), absl::StatusCode::kCancelled);
+}
 
 TEST_F(ComputePoolTest, EndlessStepsDoNotStarveASequenceNorItThem) {
   Start(1);

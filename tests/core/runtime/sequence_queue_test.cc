@@ -1,0 +1,132 @@
+#include "core/runtime/sequence_queue.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "tests/support/loaded_models.h"
+#include "tests/support/sequence_arrays.h"
+
+namespace gruserve {
+namespace {
+
+// Large enough to be shared by tracks.
+const LoadedRandomModel& Both() {
+  static const auto* const model =
+      new LoadedRandomModel(1, {.input_size = 64, .hidden_size = 64, .num_directions = 2});
+  return *model;
+}
+
+class Sequence : public SequenceTask {
+ public:
+  explicit Sequence(int64_t time_steps = 200) : arrays(Both().config(), time_steps, 8, 1) {
+    model = Both().handle().get();
+    call = arrays.call();
+  }
+  void OnSequenceDone(const absl::Status& status) override { FAIL() << status; }
+
+  SequenceArrays arrays;
+};
+
+class SequenceQueueTest : public ::testing::Test {
+ protected:
+  std::optional<absl::Status> Do(const SequenceQueue::Turn& turn, absl::Time now = absl::UnixEpoch()) {
+    return queue_.Finish(turn, SequenceQueue::Run(turn, Both().handle()->replica(0), now));
+  }
+
+  SequenceQueue queue_{2};
+};
+
+TEST_F(SequenceQueueTest, IsEmptyAtFirst) {
+  EXPECT_FALSE(queue_.HasTurn());
+  EXPECT_EQ(queue_.size(), 0);
+}
+
+TEST_F(SequenceQueueTest, WorkersJoinTheOldestAndThenBeginAnother) {
+  Sequence first;
+  Sequence second;
+  queue_.Push(&first);
+  SequenceQueue::Turn turn = queue_.Take();
+  EXPECT_EQ(turn.run, nullptr);
+  EXPECT_EQ(turn.parallelism, 2);
+  EXPECT_FALSE(queue_.HasTurn()) << "it is not begun yet";
+  queue_.Push(&second);
+  EXPECT_EQ(Do(turn), std::nullopt);
+  const SequenceQueue::Turn forward = queue_.Take();
+  const SequenceQueue::Turn reverse = queue_.Take();
+  EXPECT_EQ(forward.task, &first);
+  EXPECT_EQ(reverse.task, &first);
+  turn = queue_.Take();
+  EXPECT_EQ(turn.task, &second);
+  EXPECT_EQ(turn.run, nullptr);
+  EXPECT_EQ(turn.parallelism, 1) << "the other worker has the first";
+  EXPECT_EQ(queue_.size(), 2);
+  EXPECT_EQ(Do(forward), std::nullopt);
+  EXPECT_EQ(queue_.Take().task, &first);
+}
+
+TEST_F(SequenceQueueTest, TheLastSliceEndsTheTask) {
+  Sequence sequence;
+  queue_.Push(&sequence);
+  std::optional<absl::Status> end;
+  while (!end.has_value()) {
+    ASSERT_TRUE(queue_.HasTurn());
+    end = Do(queue_.Take());
+  }
+  EXPECT_EQ(end, absl::OkStatus());
+  EXPECT_EQ(queue_.size(), 0);
+  std::vector<float> state = sequence.arrays.Ldnc(sequence.arrays.h_0);
+  EXPECT_EQ(sequence.arrays.output, Both().RunAlone(8, sequence.arrays.input, &state));
+}
+
+TEST_F(SequenceQueueTest, NothingToDoEndsWhenItBegins) {
+  Sequence sequence(0);
+  queue_.Push(&sequence);
+  EXPECT_EQ(Do(queue_.Take()), absl::OkStatus());
+}
+
+TEST_F(SequenceQueueTest, ALateOneDoesNotBegin) {
+  Sequence sequence;
+  sequence.deadline = absl::UnixEpoch();
+  queue_.Push(&sequence);
+  const std::optional<absl::Status> end = Do(queue_.Take(), absl::UnixEpoch() + absl::Seconds(1));
+  EXPECT_EQ(end.value().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(sequence.run, nullptr);
+  EXPECT_EQ(queue_.size(), 0);
+}
+
+TEST_F(SequenceQueueTest, ACancelledOneDoesNotBegin) {
+  Sequence sequence;
+  sequence.cancelled = true;
+  queue_.Push(&sequence);
+  EXPECT_EQ(Do(queue_.Take()).value().code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(SequenceQueueTest, ACancelledOneEndsWithItsLastRunningSlice) {
+  Sequence sequence;
+  queue_.Push(&sequence);
+  EXPECT_EQ(Do(queue_.Take()), std::nullopt);
+  const SequenceQueue::Turn forward = queue_.Take();
+  const SequenceQueue::Turn reverse = queue_.Take();
+  sequence.cancelled = true;
+  EXPECT_EQ(Do(forward), std::nullopt);
+  EXPECT_FALSE(queue_.HasTurn());
+  EXPECT_EQ(Do(reverse).value().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(queue_.size(), 0);
+}
+
+TEST_F(SequenceQueueTest, AFailedSliceEndsTheTask) {
+  Sequence sequence;
+  queue_.Push(&sequence);
+  EXPECT_EQ(Do(queue_.Take()), std::nullopt);
+  const SequenceQueue::Turn forward = queue_.Take();
+  const SequenceQueue::Turn reverse = queue_.Take();
+  EXPECT_EQ(queue_.Finish(forward, absl::InternalError("broken")), std::nullopt);
+  EXPECT_EQ(Do(reverse), absl::InternalError("broken"));
+}
+
+}  // namespace
+}  // namespace gruserve

@@ -50,11 +50,13 @@ bool SequenceRun::Free(const Lane& lane, size_t track) const {
 }
 
 // The track with the least of it holds up most: for one direction a slice and the
-// one above it in the wave, for two what is before it in its lane.
+// one above it in the wave, for two what is before it in its lane. One worker alone
+// stays with a direction, whose weights are in its cache.
 int64_t SequenceRun::Progress(const Lane& lane, size_t track) const {
   const Track& own = lane.tracks[track];
-  if (config_.num_directions == 1) return own.finished + static_cast<int64_t>(track);
-  return static_cast<int64_t>(track / 2) * call_.time_steps + own.time;
+  const auto place = static_cast<int64_t>(track);
+  if (config_.num_directions == 1) return own.finished + place;
+  return (split_.shared ? place / 2 : place) * call_.time_steps + own.time;
 }
 
 std::optional<SequenceRun::Place> SequenceRun::BestTrack() const {
@@ -116,6 +118,19 @@ void SequenceRun::Finish(const SequenceSlice& slice, const absl::Status& status)
 
 void SequenceRun::Fail(const absl::Status& status) {
   if (status_.ok()) status_ = status;
+}
+
+bool SequenceRun::IsChain() const {
+  const std::optional<Place> best = BestTrack();
+  if (!best.has_value() || running_ > 0) return false;
+  const Lane& lane = lanes_[best->lane];
+  const Track& track = lane.tracks[best->track];
+  if (lane.memory->length(0) - track.time <= 2 * split_.max_slice_steps) return false;
+  int64_t free = 0;
+  for (const Lane& each : lanes_) {
+    for (size_t i = 0; i < each.tracks.size(); ++i) free += Free(each, i) ? 1 : 0;
+  }
+  return free == 1;
 }
 
 absl::Status SequenceRun::Advance(Replica& replica) {

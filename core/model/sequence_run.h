@@ -45,6 +45,10 @@ class SequenceRun {
   std::optional<SequenceSlice> Claim();
   bool claimable() const { return BestTrack().has_value(); }
 
+  // Whether no slice runs, one is free, and several of the same track come after it:
+  // what is left is work for one.
+  bool IsChain() const;
+
   // Runs a claimed slice on `replica` (any replica of the same model, in use by
   // nobody else).
   absl::Status Run(const SequenceSlice& slice, Replica& replica) {

@@ -12,7 +12,7 @@ namespace {
 constexpr double kMinSharedFlops = 4e7;
 // What a slice costs besides its rows, in rows of one step. Weights (of one layer and
 // direction) that do not stay in a cache from slice to slice are read anew by each.
-constexpr int64_t kRowsPerSlice = 2;
+constexpr int64_t kRowsPerSlice = 4;
 constexpr int64_t kRowsPerSliceOfHugeWeights = 16;
 constexpr int64_t kHugeWeightBytes = int64_t{8} << 20;
 // Rows that lose nothing when they run apart from others.
@@ -122,13 +122,15 @@ SequenceSplit SplitSequence(const Model& model, const SequenceCall& call, int64_
                    [&call](int64_t a, int64_t b) { return call.length(a) > call.length(b); });
   double row_steps = 0;
   for (int64_t row = 0; row < call.batch_size; ++row) row_steps += static_cast<double>(call.length(row));
-  if (row_steps * FlopsOfRow(config) < kMinSharedFlops) parallelism = 1;
-
   split.lanes = ChooseLanes(config, call.batch_size, parallelism);
+  split.shared = parallelism > 1 && split.lanes * ParallelTracks(config) > 1 &&
+                 row_steps * FlopsOfRow(config) >= kMinSharedFlops;
+  if (!split.shared) split.lanes = parallelism = 1;
+
   DealRows(model.buckets().max_batch_size(), &split);
   split.lanes = std::min(split.lanes, split.num_groups());
   split.max_slice_steps = ChooseSliceSteps(config, call, split, parallelism);
-  split.slices_between = parallelism > 1 ? 3 : 1;
+  split.slices_between = split.shared ? 3 : 1;
   return split;
 }
 

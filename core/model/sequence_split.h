@@ -18,6 +18,7 @@ struct SequenceSplit {
   // Where each group begins in `order`, and the end. The first group has the most
   // rows, and each of them is at least as long as its like in any other group.
   std::vector<int64_t> begins;
+  bool shared = false;          // Cut for more than one worker.
   int64_t lanes = 1;            // Groups that run at the same time.
   int64_t max_slice_steps = 1;  // Time steps of a slice, at most.
   int64_t slices_between = 1;   // How far a layer may run ahead of the next, in slices.

@@ -76,7 +76,7 @@ class ComputePool::Core {
   void TakeSteps(std::vector<StepTask*>* tasks) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ModelQueue* QueueOf(const LoadedModel* model) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunSteps(Worker* worker) ABSL_LOCKS_EXCLUDED(mu_);
-  void RunTurn(int worker, const SequenceQueue::Turn& turn) ABSL_LOCKS_EXCLUDED(mu_);
+  void RunTurn(const SequenceQueue::Turn& turn) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Constant after construction.
   const Options options_;
@@ -88,6 +88,7 @@ class ComputePool::Core {
   absl::CondVar work_ready_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   int64_t queued_steps_ ABSL_GUARDED_BY(mu_) = 0;
+  int idle_workers_ ABSL_GUARDED_BY(mu_) = 0;
   SequenceQueue sequences_ ABSL_GUARDED_BY(mu_);
   // Models with ready steps, in the order of their turns; a model is in
   // `queue_of_` only while it is here, so that an unloaded one leaves no trace.
@@ -179,20 +180,21 @@ bool ComputePool::Core::Take(Worker* worker) {
   worker->tasks.clear();
   worker->turn.reset();
   absl::MutexLock lock(&mu_);
-  while (turns_.empty() && !sequences_.HasTurn()) {
+  while (turns_.empty() && !sequences_.HasTurn(worker->index)) {
     if (stopping_ && sequences_.size() == 0) return false;
+    ++idle_workers_;
     work_ready_.Wait(&mu_);
+    --idle_workers_;
   }
-  const bool sequence_ready = sequences_.HasTurn();
-  if (!sequence_ready || (worker->steps_next && !turns_.empty())) {
+  if (!sequences_.HasTurn(worker->index) || (worker->steps_next && !turns_.empty())) {
     TakeSteps(&worker->tasks);
     worker->steps_next = false;
   } else {
-    worker->turn = sequences_.Take();
+    worker->turn = sequences_.Take(worker->index);
     worker->steps_next = true;
   }
   // Slices come free without a submit: whoever takes work wakes the next.
-  if (!turns_.empty() || sequences_.HasTurn()) work_ready_.Signal();
+  if (!turns_.empty() || sequences_.HasTurn(worker->index)) work_ready_.Signal();
   return true;
 }
 
@@ -204,7 +206,7 @@ void ComputePool::Core::Work(int index) {
   worker.rows.reserve(size_t{BucketSet::kMaxBatchSize});
   while (Take(&worker)) {
     if (worker.turn.has_value()) {
-      RunTurn(index, *worker.turn);
+      RunTurn(*worker.turn);
     } else {
       RunSteps(&worker);
     }
@@ -237,12 +239,13 @@ void ComputePool::Core::RunSteps(Worker* worker) {
   for (StepTask* task : worker->tasks) task->OnStepDone(status);
 }
 
-void ComputePool::Core::RunTurn(int worker, const SequenceQueue::Turn& turn) {
-  const absl::Status status = SequenceQueue::Run(turn, turn.task->model->replica(worker), clock_->Now());
+void ComputePool::Core::RunTurn(const SequenceQueue::Turn& turn) {
+  const absl::Status status = SequenceQueue::Run(turn, turn.task->model->replica(turn.worker), clock_->Now());
   std::optional<absl::Status> end;
   {
     absl::MutexLock lock(&mu_);
-    end = sequences_.Finish(turn, status);
+    end = sequences_.Finish(turn, status, idle_workers_ > 0);
+    if (sequences_.LeavesToOthers(turn.worker)) work_ready_.Signal();
     if (stopping_ && sequences_.size() == 0) work_ready_.SignalAll();
   }
   if (!end.has_value()) return;

@@ -19,31 +19,37 @@ absl::Status Begin(const SequenceQueue::Turn& turn, absl::Time now) {
 
 }  // namespace
 
-bool SequenceQueue::HasTurn() const {
-  return !waiting_.empty() || std::any_of(begun_.begin(), begun_.end(), [](const Begun& begun) {
-    return begun.run != nullptr && begun.run->claimable();
-  });
+bool SequenceQueue::HasTurn(int worker) const {
+  return !waiting_.empty() || std::any_of(begun_.begin(), begun_.end(),
+                                          [worker](const Begun& begun) { return IsFor(begun, worker); });
 }
 
-SequenceQueue::Turn SequenceQueue::Take() {
-  for (const Begun& begun : begun_) {
-    if (begun.run == nullptr) continue;
-    if (const std::optional<SequenceSlice> slice = begun.run->Claim()) {
-      return {.task = begun.task, .run = begun.run, .slice = *slice};
-    }
+bool SequenceQueue::LeavesToOthers(int worker) const {
+  return std::any_of(begun_.begin(), begun_.end(),
+                     [worker](const Begun& begun) { return begun.slow_worker == worker; });
+}
+
+SequenceQueue::Turn SequenceQueue::Take(int worker) {
+  for (Begun& begun : begun_) {
+    if (!IsFor(begun, worker)) continue;
+    begun.shared = begun.shared || (begun.last_worker != kNobody && begun.last_worker != worker);
+    begun.last_worker = worker;
+    begun.slow_worker = kNobody;
+    return {.task = begun.task, .run = begun.run, .slice = *begun.run->Claim(), .worker = worker};
   }
   const int64_t parallelism = std::max<int64_t>(1, num_workers_ / size());
   SequenceTask* const task = waiting_.front();
   waiting_.pop_front();
-  begun_.push_back({task, nullptr});
-  return {.task = task, .parallelism = parallelism};
+  begun_.push_back({.task = task});
+  return {.task = task, .parallelism = parallelism, .worker = worker};
 }
 
 absl::Status SequenceQueue::Run(const Turn& turn, Replica& replica, absl::Time now) {
   return turn.run == nullptr ? Begin(turn, now) : turn.run->Run(turn.slice, replica);
 }
 
-std::optional<absl::Status> SequenceQueue::Finish(const Turn& turn, const absl::Status& status) {
+std::optional<absl::Status> SequenceQueue::Finish(const Turn& turn, const absl::Status& status,
+                                                  bool others_are_idle) {
   const auto begun = std::find_if(begun_.begin(), begun_.end(),
                                   [&turn](const Begun& each) { return each.task == turn.task; });
   if (turn.run != nullptr) {
@@ -56,9 +62,15 @@ std::optional<absl::Status> SequenceQueue::Finish(const Turn& turn, const absl::
   }
   SequenceRun& run = *begun->run;
   if (!run.done() && turn.task->cancelled.load(std::memory_order_relaxed)) run.Fail(Cancelled());
-  if (!run.done()) return std::nullopt;
-  begun_.erase(begun);
-  return run.status();
+  if (run.done()) {
+    begun_.erase(begun);
+    return run.status();
+  }
+  if (others_are_idle && begun->shared && !begun->handed_over && run.IsChain()) {
+    begun->slow_worker = turn.worker;
+    begun->handed_over = true;
+  }
+  return std::nullopt;
 }
 
 }  // namespace gruserve

@@ -6,6 +6,10 @@
 // more than the workers, and hold their memory briefly. A sequence is cut for the
 // workers that it finds without sequences of their own.
 //
+// What a slow worker leaves goes to a fast one: where the last track of a shared
+// sequence has several slices to go and other workers have become idle, their
+// processors are less busy, and one of them takes over, once a sequence.
+//
 // Not thread-safe: its pool's lock guards it, except Run.
 
 #ifndef GRUSERVE_CORE_RUNTIME_SEQUENCE_QUEUE_H_
@@ -32,6 +36,7 @@ class SequenceQueue {
     SequenceRun* run = nullptr;  // Null: the task begins.
     SequenceSlice slice;         // Where it has begun.
     int64_t parallelism = 1;     // Where it begins.
+    int worker = 0;
   };
 
   explicit SequenceQueue(int64_t num_workers) : num_workers_(num_workers) {}
@@ -40,22 +45,34 @@ class SequenceQueue {
   int64_t size() const { return static_cast<int64_t>(waiting_.size() + begun_.size()); }
   void Push(SequenceTask* task) { waiting_.push_back(task); }
 
-  bool HasTurn() const;
-  // REQUIRES: HasTurn().
-  Turn Take();
+  // Whether there is something to do for `worker`.
+  bool HasTurn(int worker) const;
+  // Whether a slice is free that `worker` leaves to another, who may have to be woken.
+  bool LeavesToOthers(int worker) const;
+  // REQUIRES: HasTurn(worker).
+  Turn Take(int worker);
 
   // Does a turn, on `replica`. Needs no lock.
   static absl::Status Run(const Turn& turn, Replica& replica, absl::Time now);
 
   // Takes a turn back, with what Run said. Where that ends its task, the answer is
   // the task's status, and the task is the caller's: to free its run, and to tell it.
-  std::optional<absl::Status> Finish(const Turn& turn, const absl::Status& status);
+  std::optional<absl::Status> Finish(const Turn& turn, const absl::Status& status, bool others_are_idle);
 
  private:
   struct Begun {
     SequenceTask* task;
-    SequenceRun* run;  // Null until it is made.
+    SequenceRun* run = nullptr;  // Null until it is made.
+    int last_worker = kNobody;
+    int slow_worker = kNobody;  // Leaves the next slice to another.
+    bool shared = false;        // More than one worker has run slices.
+    bool handed_over = false;
   };
+  static constexpr int kNobody = -1;
+
+  static bool IsFor(const Begun& begun, int worker) {
+    return begun.run != nullptr && begun.slow_worker != worker && begun.run->claimable();
+  }
 
   const int64_t num_workers_;
   std::deque<SequenceTask*> waiting_;

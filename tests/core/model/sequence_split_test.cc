@@ -85,6 +85,7 @@ TEST(SequenceSplitTest, RowsThatReadBigWeightsStayTogether) {
 
 TEST(SequenceSplitTest, SharedCallsHaveShorterSlices) {
   EXPECT_EQ(Split(kLarge, 500, 1, 1).max_slice_steps, 128);
+  EXPECT_EQ(Split(kLarge, 500, 1, 2).max_slice_steps, 128) << "one track is for one worker";
   EXPECT_EQ(Split(kBoth, 500, 1, 2).max_slice_steps, 64);
   EXPECT_LE(Split(kStacked, 500, 4, 2).max_slice_steps, 32);
 }

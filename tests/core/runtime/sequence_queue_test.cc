@@ -33,15 +33,17 @@ class Sequence : public SequenceTask {
 
 class SequenceQueueTest : public ::testing::Test {
  protected:
-  std::optional<absl::Status> Do(const SequenceQueue::Turn& turn, absl::Time now = absl::UnixEpoch()) {
-    return queue_.Finish(turn, SequenceQueue::Run(turn, Both().handle()->replica(0), now));
+  std::optional<absl::Status> Do(const SequenceQueue::Turn& turn, absl::Time now = absl::UnixEpoch(),
+                                 bool others_are_idle = false) {
+    const absl::Status status = SequenceQueue::Run(turn, Both().handle()->replica(0), now);
+    return queue_.Finish(turn, status, others_are_idle);
   }
 
   SequenceQueue queue_{2};
 };
 
 TEST_F(SequenceQueueTest, IsEmptyAtFirst) {
-  EXPECT_FALSE(queue_.HasTurn());
+  EXPECT_FALSE(queue_.HasTurn(0));
   EXPECT_EQ(queue_.size(), 0);
 }
 
@@ -49,23 +51,23 @@ TEST_F(SequenceQueueTest, WorkersJoinTheOldestAndThenBeginAnother) {
   Sequence first;
   Sequence second;
   queue_.Push(&first);
-  SequenceQueue::Turn turn = queue_.Take();
+  SequenceQueue::Turn turn = queue_.Take(0);
   EXPECT_EQ(turn.run, nullptr);
   EXPECT_EQ(turn.parallelism, 2);
-  EXPECT_FALSE(queue_.HasTurn()) << "it is not begun yet";
+  EXPECT_FALSE(queue_.HasTurn(0)) << "it is not begun yet";
   queue_.Push(&second);
   EXPECT_EQ(Do(turn), std::nullopt);
-  const SequenceQueue::Turn forward = queue_.Take();
-  const SequenceQueue::Turn reverse = queue_.Take();
+  const SequenceQueue::Turn forward = queue_.Take(0);
+  const SequenceQueue::Turn reverse = queue_.Take(0);
   EXPECT_EQ(forward.task, &first);
   EXPECT_EQ(reverse.task, &first);
-  turn = queue_.Take();
+  turn = queue_.Take(0);
   EXPECT_EQ(turn.task, &second);
   EXPECT_EQ(turn.run, nullptr);
   EXPECT_EQ(turn.parallelism, 1) << "the other worker has the first";
   EXPECT_EQ(queue_.size(), 2);
   EXPECT_EQ(Do(forward), std::nullopt);
-  EXPECT_EQ(queue_.Take().task, &first);
+  EXPECT_EQ(queue_.Take(0).task, &first);
 }
 
 TEST_F(SequenceQueueTest, TheLastSliceEndsTheTask) {
@@ -73,8 +75,8 @@ TEST_F(SequenceQueueTest, TheLastSliceEndsTheTask) {
   queue_.Push(&sequence);
   std::optional<absl::Status> end;
   while (!end.has_value()) {
-    ASSERT_TRUE(queue_.HasTurn());
-    end = Do(queue_.Take());
+    ASSERT_TRUE(queue_.HasTurn(0));
+    end = Do(queue_.Take(0));
   }
   EXPECT_EQ(end, absl::OkStatus());
   EXPECT_EQ(queue_.size(), 0);
@@ -85,14 +87,14 @@ TEST_F(SequenceQueueTest, TheLastSliceEndsTheTask) {
 TEST_F(SequenceQueueTest, NothingToDoEndsWhenItBegins) {
   Sequence sequence(0);
   queue_.Push(&sequence);
-  EXPECT_EQ(Do(queue_.Take()), absl::OkStatus());
+  EXPECT_EQ(Do(queue_.Take(0)), absl::OkStatus());
 }
 
 TEST_F(SequenceQueueTest, ALateOneDoesNotBegin) {
   Sequence sequence;
   sequence.deadline = absl::UnixEpoch();
   queue_.Push(&sequence);
-  const std::optional<absl::Status> end = Do(queue_.Take(), absl::UnixEpoch() + absl::Seconds(1));
+  const std::optional<absl::Status> end = Do(queue_.Take(0), absl::UnixEpoch() + absl::Seconds(1));
   EXPECT_EQ(end.value().code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(sequence.run, nullptr);
   EXPECT_EQ(queue_.size(), 0);
@@ -102,18 +104,18 @@ TEST_F(SequenceQueueTest, ACancelledOneDoesNotBegin) {
   Sequence sequence;
   sequence.cancelled = true;
   queue_.Push(&sequence);
-  EXPECT_EQ(Do(queue_.Take()).value().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(Do(queue_.Take(0)).value().code(), absl::StatusCode::kCancelled);
 }
 
 TEST_F(SequenceQueueTest, ACancelledOneEndsWithItsLastRunningSlice) {
   Sequence sequence;
   queue_.Push(&sequence);
-  EXPECT_EQ(Do(queue_.Take()), std::nullopt);
-  const SequenceQueue::Turn forward = queue_.Take();
-  const SequenceQueue::Turn reverse = queue_.Take();
+  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  const SequenceQueue::Turn forward = queue_.Take(0);
+  const SequenceQueue::Turn reverse = queue_.Take(0);
   sequence.cancelled = true;
   EXPECT_EQ(Do(forward), std::nullopt);
-  EXPECT_FALSE(queue_.HasTurn());
+  EXPECT_FALSE(queue_.HasTurn(0));
   EXPECT_EQ(Do(reverse).value().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(queue_.size(), 0);
 }
@@ -121,11 +123,39 @@ TEST_F(SequenceQueueTest, ACancelledOneEndsWithItsLastRunningSlice) {
 TEST_F(SequenceQueueTest, AFailedSliceEndsTheTask) {
   Sequence sequence;
   queue_.Push(&sequence);
-  EXPECT_EQ(Do(queue_.Take()), std::nullopt);
-  const SequenceQueue::Turn forward = queue_.Take();
-  const SequenceQueue::Turn reverse = queue_.Take();
-  EXPECT_EQ(queue_.Finish(forward, absl::InternalError("broken")), std::nullopt);
+  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  const SequenceQueue::Turn forward = queue_.Take(0);
+  const SequenceQueue::Turn reverse = queue_.Take(0);
+  EXPECT_EQ(queue_.Finish(forward, absl::InternalError("broken"), false), std::nullopt);
   EXPECT_EQ(Do(reverse), absl::InternalError("broken"));
+}
+
+TEST_F(SequenceQueueTest, AnIdleWorkerTakesOverWhatASlowOneLeaves) {
+  Sequence sequence;
+  queue_.Push(&sequence);
+  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  const SequenceQueue::Turn slow = queue_.Take(1);
+  // Meanwhile the other direction ends.
+  while (queue_.HasTurn(0)) EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  EXPECT_EQ(Do(slow, absl::UnixEpoch(), /*others_are_idle=*/true), std::nullopt);
+  EXPECT_FALSE(queue_.HasTurn(1));
+  EXPECT_TRUE(queue_.LeavesToOthers(1));
+  ASSERT_TRUE(queue_.HasTurn(0));
+  EXPECT_EQ(Do(queue_.Take(0), absl::UnixEpoch(), /*others_are_idle=*/true), std::nullopt);
+  EXPECT_FALSE(queue_.LeavesToOthers(1));
+  EXPECT_TRUE(queue_.HasTurn(0)) << "it is handed over once";
+  EXPECT_TRUE(queue_.HasTurn(1));
+}
+
+TEST_F(SequenceQueueTest, AWorkerKeepsWhatItRunsAlone) {
+  Sequence sequence;
+  queue_.Push(&sequence);
+  std::optional<absl::Status> end;
+  while (!end.has_value()) {
+    ASSERT_TRUE(queue_.HasTurn(0));
+    end = Do(queue_.Take(0), absl::UnixEpoch(), /*others_are_idle=*/true);
+  }
+  EXPECT_EQ(end, absl::OkStatus());
 }
 
 }  // namespace

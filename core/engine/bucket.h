@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/engine/cell_kind.h"
+#include "core/engine/compute_dtype.h"
 
 namespace gruserve {
 
@@ -14,12 +15,16 @@ struct GruLayerShape {
   CellKind cell_kind = CellKind::kLinearBeforeReset;
   int64_t input_size = 0;
   int64_t hidden_size = 0;
+  ComputeDtype dtype = ComputeDtype::kF32;
 
   bool operator==(const GruLayerShape&) const = default;
 };
 
 // The rest of it: oneDNN 2.6 to 3.x has no run-time dimensions for RNNs.
 struct Bucket {
+  // Time steps times batch of any bucket.
+  static constexpr int64_t kMaxRows = 4096;
+
   int64_t time_steps = 1;
   int64_t batch_size = 1;
 

@@ -46,11 +46,12 @@ class ChoiceTable {
     absl::Mutex mu;
     std::shared_ptr<const BucketSet> buckets ABSL_GUARDED_BY(mu);  // Null until tried with success.
   };
-  using Key = std::tuple<CellKind, int64_t, int64_t>;
+  using Key = std::tuple<CellKind, int64_t, int64_t, ComputeDtype>;
 
   std::shared_ptr<Choice> FindChoice(const GruLayerShape& shape) ABSL_LOCKS_EXCLUDED(mu_) {
     const absl::MutexLock lock(&mu_);
-    std::shared_ptr<Choice>& choice = choices_[Key(shape.cell_kind, shape.input_size, shape.hidden_size)];
+    std::shared_ptr<Choice>& choice =
+        choices_[Key(shape.cell_kind, shape.input_size, shape.hidden_size, shape.dtype)];
     if (choice == nullptr) choice = std::make_shared<Choice>();
     return choice;
   }

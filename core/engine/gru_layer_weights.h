@@ -1,4 +1,4 @@
-// The weights of one GRU layer in one direction, in oneDNN's plain formats.
+// The weights of one GRU layer in one direction, as oneDNN reads them.
 // Immutable once filled; shared by all workers and all (T, N) buckets.
 
 #ifndef GRUSERVE_CORE_ENGINE_GRU_LAYER_WEIGHTS_H_
@@ -6,7 +6,9 @@
 
 #include <cstdint>
 
+#include "absl/status/statusor.h"
 #include "core/base/aligned_buffer.h"
+#include "core/engine/bucket.h"
 
 namespace gruserve {
 
@@ -17,6 +19,12 @@ struct GruLayerWeights {
   AlignedBuffer weights_iter;   // ldigo: [H, 3, H], gates u, r, o.
   AlignedBuffer bias;           // ldgo: lbr_gru [4, H] u, r, o, u'; gru [3, H].
 };
+
+// `plain`, which is as above, in the one form that the primitives of `shape` read.
+// For f32 it is as it was. For bf16 both weights are rounded (nearest, ties to
+// even) and in a layout of oneDNN's choice, as bytes: their buffers are no floats
+// then. Internal where oneDNN fails. Call it under SingleOmpThread.
+absl::StatusOr<GruLayerWeights> LayOutWeights(const GruLayerShape& shape, GruLayerWeights plain);
 
 }  // namespace gruserve
 

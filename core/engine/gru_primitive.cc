@@ -2,12 +2,15 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/aligned_buffer.h"
+#include "core/base/bf16.h"
 #include "core/base/status_macros.h"
-#include "core/engine/dnnl_compat.h"
 #include "core/engine/dnnl_status.h"
+#include "core/engine/gru_layout.h"
 
 namespace gruserve {
 namespace {
@@ -25,30 +28,15 @@ enum Slot : size_t {
   kSlots
 };
 
+constexpr int64_t kBf16Bytes = sizeof(uint16_t);
+
 constexpr std::array<int, kSlots> kDnnlArgs = {
     DNNL_ARG_SRC_LAYER, DNNL_ARG_SRC_ITER,  DNNL_ARG_WEIGHTS_LAYER, DNNL_ARG_WEIGHTS_ITER,
     DNNL_ARG_BIAS,      DNNL_ARG_DST_LAYER, DNNL_ARG_SCRATCHPAD};
 
-// Never destroyed: primitives in static storage may outlive any order of ends.
-const dnnl::engine& CpuEngine() {
-  static const auto* const engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);
-  return *engine;
-}
-
-// Plain formats, so that one copy of the weights serves every bucket.
-GruMemoryDescs DescribeMemory(const GruLayerShape& shape, const Bucket& bucket) {
-  const int64_t bias_rows = shape.cell_kind == CellKind::kLinearBeforeReset ? 4 : 3;
-  const auto f32 = [](const memory::dims& dims, memory::format_tag tag) {
-    return memory::desc(dims, memory::data_type::f32, tag);
-  };
-  const auto [cell_kind, input, hidden] = shape;
-  const auto [steps, batch] = bucket;
-  return {.src_layer = f32({steps, batch, input}, memory::format_tag::tnc),
-          .src_iter = f32({1, 1, batch, hidden}, memory::format_tag::ldnc),
-          .weights_layer = f32({1, 1, input, 3, hidden}, memory::format_tag::ldigo),
-          .weights_iter = f32({1, 1, hidden, 3, hidden}, memory::format_tag::ldigo),
-          .bias = f32({1, 1, bias_rows, hidden}, memory::format_tag::ldgo),
-          .dst_layer = f32({steps, batch, hidden}, memory::format_tag::tnc)};
+int64_t RoundUp(int64_t bytes) {
+  constexpr int64_t kAlignment = AlignedBuffer::kAlignment;
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
 }  // namespace
@@ -58,24 +46,56 @@ struct GruPrimitive::Rep {
   dnnl::stream stream{CpuEngine()};
   std::array<memory, kSlots> memories;
   std::array<dnnl_exec_arg_t, kSlots> args{};
-  int64_t scratchpad_bytes = 0;
+  bool reads_kept_weights = false;
 
-  template <typename Forward>
+  // Numbers of src_layer, src_iter and dst_layer. For bf16 they lie behind
+  // oneDNN's scratchpad too, rounded.
+  bool bf16 = false;
+  int64_t src_layer_size = 0;
+  int64_t state_size = 0;
+  int64_t dst_layer_size = 0;
+  int64_t dnnl_bytes = 0;
+
   void Make(const GruLayerShape& shape, const Bucket& bucket) {
-    const GruMemoryDescs descs = DescribeMemory(shape, bucket);
-    dnnl::primitive_attr attr;
-    attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    const auto primitive_desc = MakeGruPrimitiveDesc<Forward>(CpuEngine(), descs, attr);
-    primitive = Forward(primitive_desc);
-    const memory::desc scratchpad = primitive_desc.scratchpad_desc();
-    scratchpad_bytes = static_cast<int64_t>(scratchpad.get_size());
-    const std::array<const memory::desc*, kSlots> by_slot = {
-        &descs.src_layer, &descs.src_iter,  &descs.weights_layer, &descs.weights_iter,
-        &descs.bias,      &descs.dst_layer, &scratchpad};
+    bf16 = shape.dtype == ComputeDtype::kBf16;
+    src_layer_size = bucket.time_steps * bucket.batch_size * shape.input_size;
+    state_size = bucket.batch_size * shape.hidden_size;
+    dst_layer_size = bucket.time_steps * state_size;
+    WithPrimitiveDesc(shape, bucket, [&](const auto& desc) {
+      const WeightsDescs kept =
+          bf16 ? KeptLayout(shape) : WeightsDescs{desc.weights_layer_desc(), desc.weights_iter_desc()};
+      reads_kept_weights = MayRead(kept.weights_layer, desc.weights_layer_desc()) &&
+                           MayRead(kept.weights_iter, desc.weights_iter_desc());
+      if (reads_kept_weights) Fill(desc);
+    });
+  }
+
+  template <typename PrimitiveDesc>
+  void Fill(const PrimitiveDesc& desc) {
+    primitive = dnnl::primitive(desc);
+    dnnl_bytes = static_cast<int64_t>(desc.scratchpad_desc().get_size());
+    const std::array<memory::desc, kSlots> by_slot = {
+        desc.src_layer_desc(), desc.src_iter_desc(),  desc.weights_layer_desc(), desc.weights_iter_desc(),
+        desc.bias_desc(),      desc.dst_layer_desc(), desc.scratchpad_desc()};
     for (size_t slot = 0; slot < kSlots; ++slot) {
-      memories[slot] = memory(*by_slot[slot], CpuEngine(), DNNL_MEMORY_NONE);
+      memories[slot] = memory(by_slot[slot], CpuEngine(), DNNL_MEMORY_NONE);
       args[slot] = {kDnnlArgs[slot], memories[slot].get()};
     }
+  }
+
+  // Where the rounded arrays lie, in bytes behind oneDNN's own.
+  int64_t src_iter_offset() const { return RoundUp(src_layer_size * kBf16Bytes); }
+  int64_t dst_layer_offset() const { return src_iter_offset() + RoundUp(state_size * kBf16Bytes); }
+  int64_t rounded_bytes() const { return dst_layer_offset() + RoundUp(dst_layer_size * kBf16Bytes); }
+
+  absl::Status Execute(const std::array<void*, kSlots>& data) {
+    for (size_t slot = 0; slot < kSlots; ++slot) {
+      GRUSERVE_RETURN_IF_ERROR(FromDnnlStatus("cannot hand data to a GRU primitive",
+                                              dnnl_memory_set_data_handle(args[slot].memory, data[slot])));
+    }
+    return FromDnnlStatus(
+        "cannot run a GRU primitive",
+        dnnl_primitive_execute(primitive.get(), stream.get(), static_cast<int>(kSlots), args.data()));
   }
 };
 
@@ -91,35 +111,44 @@ absl::StatusOr<GruPrimitive> GruPrimitive::Create(const GruLayerShape& shape, co
                    shape.hidden_size, ", time_steps ", bucket.time_steps, ", batch_size ", bucket.batch_size),
       [&] {
         rep = std::make_unique<Rep>();
-        if (shape.cell_kind == CellKind::kLinearBeforeReset) {
-          rep->Make<dnnl::lbr_gru_forward>(shape, bucket);
-        } else {
-          rep->Make<dnnl::gru_forward>(shape, bucket);
-        }
+        rep->Make(shape, bucket);
       }));
+  if (!rep->reads_kept_weights) {
+    return absl::FailedPreconditionError(absl::StrCat("time_steps ", bucket.time_steps, ", batch_size ",
+                                                      bucket.batch_size,
+                                                      " would need a copy of the weights of its own"));
+  }
   return GruPrimitive(std::move(rep));
 }
 
-int64_t GruPrimitive::scratchpad_bytes() const { return rep_->scratchpad_bytes; }
+int64_t GruPrimitive::scratchpad_bytes() const {
+  return rep_->bf16 ? RoundUp(rep_->dnnl_bytes) + rep_->rounded_bytes() : rep_->dnnl_bytes;
+}
 
 absl::Status GruPrimitive::Run(const GruArguments& arguments) {
   // oneDNN's memory takes a plain void*, also for what it only reads.
   const auto readable = [](const float* data) { return const_cast<float*>(data); };
-  const std::array<void*, kSlots> data = {readable(arguments.src_layer),
-                                          readable(arguments.src_iter),
-                                          readable(arguments.weights->weights_layer.data()),
-                                          readable(arguments.weights->weights_iter.data()),
-                                          readable(arguments.weights->bias.data()),
-                                          arguments.dst_layer,
-                                          arguments.scratchpad};
-  for (size_t slot = 0; slot < kSlots; ++slot) {
-    GRUSERVE_RETURN_IF_ERROR(
-        FromDnnlStatus("cannot hand data to a GRU primitive",
-                       dnnl_memory_set_data_handle(rep_->args[slot].memory, data[slot])));
-  }
-  return FromDnnlStatus("cannot run a GRU primitive",
-                        dnnl_primitive_execute(rep_->primitive.get(), rep_->stream.get(),
-                                               static_cast<int>(kSlots), rep_->args.data()));
+  std::array<void*, kSlots> data = {readable(arguments.src_layer),
+                                    readable(arguments.src_iter),
+                                    readable(arguments.weights->weights_layer.data()),
+                                    readable(arguments.weights->weights_iter.data()),
+                                    readable(arguments.weights->bias.data()),
+                                    arguments.dst_layer,
+                                    arguments.scratchpad};
+  if (!rep_->bf16) return rep_->Execute(data);
+
+  auto* const rounded = static_cast<std::byte*>(arguments.scratchpad) + RoundUp(rep_->dnnl_bytes);
+  auto* const src_layer = reinterpret_cast<uint16_t*>(rounded);
+  auto* const src_iter = reinterpret_cast<uint16_t*>(rounded + rep_->src_iter_offset());
+  auto* const dst_layer = reinterpret_cast<uint16_t*>(rounded + rep_->dst_layer_offset());
+  RoundToBf16(arguments.src_layer, rep_->src_layer_size, src_layer);
+  RoundToBf16(arguments.src_iter, rep_->state_size, src_iter);
+  data[kSrcLayer] = src_layer;
+  data[kSrcIter] = src_iter;
+  data[kDstLayer] = dst_layer;
+  GRUSERVE_RETURN_IF_ERROR(rep_->Execute(data));
+  FromBf16(dst_layer, rep_->dst_layer_size, arguments.dst_layer);
+  return absl::OkStatus();
 }
 
 std::string DnnlFingerprint() {

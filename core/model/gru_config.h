@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/engine/cell_kind.h"
+#include "core/engine/compute_dtype.h"
 
 namespace gruserve {
 
@@ -23,6 +24,7 @@ struct GruConfig {
   int64_t num_layers = 1;
   int64_t num_directions = 1;
   bool bias = true;
+  ComputeDtype compute_dtype = ComputeDtype::kF32;
 
   // Features of one output row.
   int64_t output_size() const { return num_directions * hidden_size; }

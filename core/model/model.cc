@@ -5,9 +5,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/bf16.h"
 #include "core/base/checked_math.h"
 #include "core/base/status_macros.h"
 #include "core/engine/gru_primitive.h"
+#include "core/engine/omp_threads.h"
 
 namespace gruserve {
 namespace {
@@ -15,7 +17,8 @@ namespace {
 GruLayerShape LayerShape(const GruConfig& config, int64_t layer) {
   return {.cell_kind = config.cell_kind,
           .input_size = config.layer_input_size(layer),
-          .hidden_size = config.hidden_size};
+          .hidden_size = config.hidden_size,
+          .dtype = config.compute_dtype};
 }
 
 absl::Status CheckPositive(const char* name, int64_t value) {
@@ -41,9 +44,10 @@ absl::Status CheckConfig(const GruNetwork& network) {
   return absl::OkStatus();
 }
 
-// Checks one array of oneDNN's: its length, and that each value is finite.
-absl::Status CheckTensor(const std::string& name, const AlignedBuffer& tensor,
-                         std::span<const int64_t> dims) {
+// Checks one array of oneDNN's: its length, and that each value is finite, also as
+// `dtype`, whose largest number is a little smaller.
+absl::Status CheckTensor(const std::string& name, const AlignedBuffer& tensor, std::span<const int64_t> dims,
+                         ComputeDtype dtype = ComputeDtype::kF32) {
   const std::optional<int64_t> size = CheckedProduct(dims);
   if (tensor.size() != size) {
     return absl::InvalidArgumentError(absl::StrCat(name, " has ", tensor.size(), " values, expected ",
@@ -52,6 +56,10 @@ absl::Status CheckTensor(const std::string& name, const AlignedBuffer& tensor,
   for (const float value : tensor.span()) {
     if (!std::isfinite(value)) {
       return absl::InvalidArgumentError(absl::StrCat(name, " holds ", value, ", expected finite values"));
+    }
+    if (dtype == ComputeDtype::kBf16 && !std::isfinite(FromBf16(RoundToBf16(value)))) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, " holds ", value, ", which is too large for compute_dtype bf16"));
     }
   }
   return absl::OkStatus();
@@ -67,8 +75,10 @@ absl::Status CheckWeights(const GruNetwork& network) {
         "layer ", layer, static_cast<int64_t>(i) % config.num_directions == 1 ? " reverse: " : ": ");
     const GruLayerWeights& weights = network.layers[i];
     GRUSERVE_RETURN_IF_ERROR(CheckTensor(where + "weight_ih", weights.weights_layer,
-                                         {{config.layer_input_size(layer), 3, hidden}}));
-    GRUSERVE_RETURN_IF_ERROR(CheckTensor(where + "weight_hh", weights.weights_iter, {{hidden, 3, hidden}}));
+                                         {{config.layer_input_size(layer), 3, hidden}},
+                                         config.compute_dtype));
+    GRUSERVE_RETURN_IF_ERROR(
+        CheckTensor(where + "weight_hh", weights.weights_iter, {{hidden, 3, hidden}}, config.compute_dtype));
     GRUSERVE_RETURN_IF_ERROR(CheckTensor(where + "bias", weights.bias, {{bias_rows, hidden}}));
   }
   return absl::OkStatus();
@@ -84,19 +94,33 @@ absl::StatusOr<BucketSet> ChooseBuckets(const GruConfig& config) {
   return first->Intersect(*others);
 }
 
+// One layer after the other, so that one of them at most is there twice.
+absl::Status LayOutLayers(GruNetwork& network) {
+  const SingleOmpThread single_thread;
+  for (size_t i = 0; i < network.layers.size(); ++i) {
+    const int64_t layer = static_cast<int64_t>(i) / network.config.num_directions;
+    GRUSERVE_ASSIGN_OR_RETURN(network.layers[i],
+                              LayOutWeights(LayerShape(network.config, layer), std::move(network.layers[i])));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Model>> Model::Create(GruNetwork network) {
   GRUSERVE_RETURN_IF_ERROR(CheckConfig(network));
+  GRUSERVE_RETURN_IF_ERROR(CheckProcessorHas(network.config.compute_dtype));
   GRUSERVE_RETURN_IF_ERROR(CheckWeights(network));
   GRUSERVE_ASSIGN_OR_RETURN(BucketSet buckets, ChooseBuckets(network.config));
+  GRUSERVE_RETURN_IF_ERROR(LayOutLayers(network));
   return std::shared_ptr<const Model>(new Model(std::move(network), std::move(buckets)));
 }
 
 Model::Model(GruNetwork network, BucketSet buckets)
     : network_(std::move(network)),
       buckets_(std::move(buckets)),
-      kernel_fingerprint_(absl::StrCat(DnnlFingerprint(), " buckets ", buckets_.Fingerprint())) {}
+      kernel_fingerprint_(absl::StrCat(DnnlFingerprint(), " ", Name(network_.config.compute_dtype),
+                                       " buckets ", buckets_.Fingerprint())) {}
 
 const GruLayerWeights& Model::weights(int64_t layer, int64_t direction) const {
   return network_.layers[static_cast<size_t>(layer * network_.config.num_directions + direction)];

@@ -21,19 +21,22 @@ class Model {
  public:
   // Chooses the buckets by comparing bits (slow: up to seconds for a large hidden
   // size; never on a request path). InvalidArgument where a size does not fit the
-  // config or a weight is not finite; Internal where oneDNN fails.
+  // config or a weight is not finite (in the config's compute_dtype);
+  // FailedPrecondition where the processor cannot compute in that; Internal where
+  // oneDNN fails.
   static absl::StatusOr<std::shared_ptr<const Model>> Create(GruNetwork network);
 
   const GruConfig& config() const { return network_.config; }
   int64_t parameter_count() const { return network_.parameter_count; }
-  // Weights of layer `layer` (0-based) and direction `direction` (0 or 1).
+  // Weights of layer `layer` (0-based) and direction `direction` (0 or 1), for the
+  // primitives of compute_dtype.
   const GruLayerWeights& weights(int64_t layer, int64_t direction) const;
   // Shape of layer `layer`; all but the first have the same.
   GruLayerShape layer_shape(int64_t layer) const;
   // Buckets that suit every layer.
   const BucketSet& buckets() const { return buckets_; }
   // Names what decides the bits of a result: oneDNN version, its instruction
-  // set here, and the buckets kept.
+  // set here, the compute_dtype and the buckets kept.
   const std::string& kernel_fingerprint() const { return kernel_fingerprint_; }
 
  private:

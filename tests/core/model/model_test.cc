@@ -34,7 +34,7 @@ TEST(ModelTest, KeepsWhatItIsGiven) {
 
 TEST(ModelTest, FingerprintFollowsTheShapeNotTheWeights) {
   const std::string one = RandomModel(1, kConfig)->kernel_fingerprint();
-  EXPECT_THAT(one, MatchesRegex("oneDNN [0-9.]+ isa 0x[0-9a-f]+ buckets [0-9a-f]+"));
+  EXPECT_THAT(one, MatchesRegex("oneDNN [0-9.]+ isa 0x[0-9a-f]+ f32 buckets [0-9a-f]+"));
   EXPECT_EQ(one, RandomModel(2, kConfig)->kernel_fingerprint());
 }
 

@@ -1,0 +1,37 @@
+#include "core/engine/gru_layout.h"
+
+namespace gruserve {
+
+using dnnl::memory;
+
+const dnnl::engine& CpuEngine() {
+  static const auto* const engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  return *engine;
+}
+
+GruMemoryDescs DescribeMemory(const GruLayerShape& shape, const Bucket& bucket) {
+  constexpr auto kF32 = memory::data_type::f32;
+  const bool bf16 = shape.dtype == ComputeDtype::kBf16;
+  const auto type = bf16 ? memory::data_type::bf16 : kF32;
+  const auto weights = bf16 ? memory::format_tag::any : memory::format_tag::ldigo;
+  const int64_t bias_rows = shape.cell_kind == CellKind::kLinearBeforeReset ? 4 : 3;
+  const int64_t input = shape.input_size;
+  const int64_t hidden = shape.hidden_size;
+  const auto [steps, batch] = bucket;
+  return {.src_layer = {{steps, batch, input}, type, memory::format_tag::tnc},
+          .src_iter = {{1, 1, batch, hidden}, type, memory::format_tag::ldnc},
+          .weights_layer = {{1, 1, input, 3, hidden}, type, weights},
+          .weights_iter = {{1, 1, hidden, 3, hidden}, type, weights},
+          .bias = {{1, 1, bias_rows, hidden}, kF32, memory::format_tag::ldgo},
+          .dst_layer = {{steps, batch, hidden}, type, memory::format_tag::tnc}};
+}
+
+WeightsDescs KeptLayout(const GruLayerShape& shape) {
+  WeightsDescs kept;
+  WithPrimitiveDesc(shape, {1, Bucket::kMaxRows}, [&kept](const auto& desc) {
+    kept = {.weights_layer = desc.weights_layer_desc(), .weights_iter = desc.weights_iter_desc()};
+  });
+  return kept;
+}
+
+}  // namespace gruserve

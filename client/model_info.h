@@ -24,12 +24,14 @@ struct ModelSpec {
 enum class ModelState { kUnspecified, kLoading, kReady, kFailed };
 enum class CellKind { kUnspecified, kLinearBeforeReset, kResetBefore };
 enum class ModuleKind { kUnspecified, kGru, kGruCell };
+enum class ComputeDtype { kUnspecified, kF32, kBf16 };
 
 struct ModelSummary {
   std::string name;
   int64_t version = 0;
   ModelState state = ModelState::kUnspecified;
-  std::string reason;  // Why it failed.
+  std::string reason;                                       // Why it failed.
+  ComputeDtype compute_dtype = ComputeDtype::kUnspecified;  // Of a READY one.
 };
 
 struct ModelDescription {
@@ -56,6 +58,8 @@ const char* Name(ModelState state);
 const char* Name(CellKind kind);
 // "GRU", "GRUCell".
 const char* Name(ModuleKind kind);
+// "f32", "bf16"; "-" where the model is not READY.
+const char* Name(ComputeDtype dtype);
 
 }  // namespace gruserve::client
 

@@ -93,6 +93,9 @@ void AddAddresses(OptionList& list, ServerOptions& options) {
 
 void AddLimits(OptionList& list, ServerOptions& options) {
   list.Add("workers", options.workers, "Compute threads. 0: the processors that this process may use.");
+  list.Add("compute-dtype", options.compute_dtype,
+           "f32 or bf16: what models compute with whose model.json does not say. bf16 needs a processor with "
+           "AVX512_BF16 or AMX.");
   list.AddBytes("max-message-bytes", options.max_message_bytes,
                 "Size of one message, both ways, and of one result.");
   list.Add("max-concurrent-streams", options.max_concurrent_streams,

@@ -1,5 +1,6 @@
 #include "server/model_codec.h"
 
+#include <optional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +19,11 @@ v1::ModelState EncodeState(ModelState state) {
       return v1::MODEL_STATE_FAILED;
   }
   return v1::MODEL_STATE_UNSPECIFIED;
+}
+
+v1::ComputeDtype EncodeComputeDtype(std::optional<ComputeDtype> dtype) {
+  if (!dtype.has_value()) return v1::COMPUTE_DTYPE_UNSPECIFIED;
+  return *dtype == ComputeDtype::kBf16 ? v1::COMPUTE_DTYPE_BF16 : v1::COMPUTE_DTYPE_F32;
 }
 
 }  // namespace
@@ -85,13 +91,15 @@ v1::ModelSummary EncodeSummary(const ModelStatus& status) {
   summary.set_version(status.version);
   summary.set_state(EncodeState(status.state));
   summary.set_reason(status.reason);
+  summary.set_compute_dtype(EncodeComputeDtype(status.compute_dtype));
   return summary;
 }
 
 v1::ModelDescription EncodeDescription(const LoadedModel& model) {
   const GruConfig& config = model.config();
   v1::ModelDescription description;
-  *description.mutable_summary() = EncodeSummary({model.name(), model.version(), ModelState::kReady, ""});
+  *description.mutable_summary() =
+      EncodeSummary({model.name(), model.version(), ModelState::kReady, "", config.compute_dtype});
   description.set_cell_kind(config.cell_kind == CellKind::kResetBefore ? v1::CELL_KIND_RESET_BEFORE
                                                                        : v1::CELL_KIND_LINEAR_BEFORE_RESET);
   description.set_module_kind(config.module_kind == ModuleKind::kGruCell ? v1::MODULE_KIND_GRU_CELL

@@ -121,7 +121,8 @@ absl::Status Server::Rooms::Build() {
   pool_options.observe_batch = [this](const LoadedModel&, int64_t rows, absl::Duration waited,
                                       absl::Duration ran) { metrics.CountBatch(rows, waited, ran); };
   pool = std::make_unique<ComputePool>(std::move(pool_options), clock);
-  models = std::make_unique<ModelRepository>(options.repository, pool->num_workers());
+  models = std::make_unique<ModelRepository>(options.repository, pool->num_workers(),
+                                             ParseComputeDtype(options.compute_dtype).value());
   sessions = std::make_unique<SessionTable>(TableOptions(options), pool.get(), clock);
   reaper = std::make_unique<SessionReaper>(sessions.get(), clock, kReaperSlack);
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
+#include "core/engine/compute_dtype.h"
 
 namespace gruserve::server {
 namespace {
@@ -54,6 +55,11 @@ absl::Status CheckLimits(const ServerOptions& options) {
   GRUSERVE_RETURN_IF_ERROR(NotNegative("session-idle-timeout", options.session_idle_timeout));
   GRUSERVE_RETURN_IF_ERROR(NotNegative("session-grace", options.session_grace));
   return NotNegative("drain-timeout", options.drain_timeout);
+}
+
+absl::Status CheckComputeDtype(const ServerOptions& options) {
+  if (ParseComputeDtype(options.compute_dtype).has_value()) return absl::OkStatus();
+  return Wrong("compute-dtype", options.compute_dtype, "f32 or bf16");
 }
 
 absl::Status CheckLog(const ServerOptions& options) {
@@ -111,6 +117,7 @@ absl::Status ValidateOptions(const ServerOptions& options) {
   if (!HttpDisabled(options)) {
     GRUSERVE_RETURN_IF_ERROR(CheckAddress("http-listen", options.http_listen, options.insecure));
   }
+  GRUSERVE_RETURN_IF_ERROR(CheckComputeDtype(options));
   GRUSERVE_RETURN_IF_ERROR(CheckLimits(options));
   return CheckLog(options);
 }

@@ -28,6 +28,8 @@ struct ServerOptions {
 
   // Compute threads. 0: the processors that this process may use.
   int workers = 0;
+  // "f32" or "bf16": what a model computes with whose model.json does not say.
+  std::string compute_dtype = "f32";
   // Bytes of one gRPC message, both ways, and of one result.
   int64_t max_message_bytes = int64_t{64} << 20;
   // RPCs at once on one connection. 0: no limit.

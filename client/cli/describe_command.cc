@@ -23,6 +23,7 @@ nlohmann::ordered_json ToJson(const ModelDescription& model) {
           {"state", Name(model.summary.state)},
           {"module", Name(model.module_kind)},
           {"cell", Name(model.cell_kind)},
+          {"compute_dtype", Name(model.summary.compute_dtype)},
           {"input_size", model.input_size},
           {"hidden_size", model.hidden_size},
           {"num_layers", model.num_layers},

@@ -16,10 +16,12 @@ namespace {
 void PrintTable(const std::vector<ModelSummary>& models, std::ostream* out) {
   size_t width = 4;
   for (const ModelSummary& model : models) width = std::max(width, model.name.size());
-  *out << absl::StrFormat("%-*s  %7s  %s\n", static_cast<int>(width), "NAME", "VERSION", "STATE");
+  *out << absl::StrFormat("%-*s  %7s  %-5s  %s\n", static_cast<int>(width), "NAME", "VERSION", "DTYPE",
+                          "STATE");
   for (const ModelSummary& model : models) {
-    *out << absl::StrFormat("%-*s  %7d  %s%s\n", static_cast<int>(width), model.name, model.version,
-                            Name(model.state), model.reason.empty() ? "" : ": " + model.reason);
+    *out << absl::StrFormat("%-*s  %7d  %-5s  %s%s\n", static_cast<int>(width), model.name, model.version,
+                            Name(model.compute_dtype), Name(model.state),
+                            model.reason.empty() ? "" : ": " + model.reason);
   }
 }
 
@@ -28,6 +30,7 @@ void PrintJson(const std::vector<ModelSummary>& models, std::ostream* out) {
   for (const ModelSummary& model : models) {
     list.push_back({{"name", model.name},
                     {"version", model.version},
+                    {"compute_dtype", Name(model.compute_dtype)},
                     {"state", Name(model.state)},
                     {"reason", model.reason}});
   }
@@ -53,7 +56,7 @@ void AddModelsCommand(CLI::App* app, CommandContext* context) {
                                        "  gruserve models\n"
                                        "  gruserve --server 10.0.0.5:50051 models --json",
                                        [context, json] { return RunModels(*context, *json); });
-  command->add_flag("--json", *json, R"(A list of {"name", "version", "state", "reason"})");
+  command->add_flag("--json", *json, R"(A list of {"name", "version", "compute_dtype", "state", "reason"})");
 }
 
 }  // namespace gruserve::client

@@ -38,6 +38,17 @@ ModuleKind DecodeModuleKind(v1::ModuleKind kind) {
   }
 }
 
+ComputeDtype DecodeComputeDtype(v1::ComputeDtype dtype) {
+  switch (dtype) {
+    case v1::COMPUTE_DTYPE_F32:
+      return ComputeDtype::kF32;
+    case v1::COMPUTE_DTYPE_BF16:
+      return ComputeDtype::kBf16;
+    default:
+      return ComputeDtype::kUnspecified;
+  }
+}
+
 }  // namespace
 
 const char* Name(ModelState state) {
@@ -78,6 +89,18 @@ const char* Name(ModuleKind kind) {
   return "unspecified";
 }
 
+const char* Name(ComputeDtype dtype) {
+  switch (dtype) {
+    case ComputeDtype::kF32:
+      return "f32";
+    case ComputeDtype::kBf16:
+      return "bf16";
+    case ComputeDtype::kUnspecified:
+      break;
+  }
+  return "-";
+}
+
 void EncodeModelSpec(const ModelSpec& spec, v1::ModelSpec* proto) {
   proto->set_name(spec.name);
   proto->set_version(spec.version);
@@ -86,7 +109,8 @@ void EncodeModelSpec(const ModelSpec& spec, v1::ModelSpec* proto) {
 ModelSpec DecodeModelSpec(const v1::ModelSpec& proto) { return {proto.name(), proto.version()}; }
 
 ModelSummary DecodeModelSummary(const v1::ModelSummary& proto) {
-  return {proto.name(), proto.version(), DecodeState(proto.state()), proto.reason()};
+  return {proto.name(), proto.version(), DecodeState(proto.state()), proto.reason(),
+          DecodeComputeDtype(proto.compute_dtype())};
 }
 
 ModelDescription DecodeModelDescription(const v1::ModelDescription& proto) {

@@ -10,6 +10,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "core/model/import/model_config_reader.h"
 #include "core/model/import/state_dict_importer.h"
 
 namespace gruserve {
@@ -41,19 +42,15 @@ absl::Status CheckFiles(const std::filesystem::path& folder) {
         "model.onnx is a format that this version does not read: save the GRU's state_dict as "
         "model.safetensors");
   }
-  if (has(kConfig)) {
-    return absl::FailedPreconditionError(
-        "model.json is a config that this version does not read: a bare nn.GRU or nn.GRUCell needs none, "
-        "remove it");
-  }
   return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<ModelHandle> LoadModel(const std::filesystem::path& folder, const std::string& name,
-                                      int64_t version, int num_workers) {
+                                      int64_t version, int num_workers, ComputeDtype compute_dtype) {
   GRUSERVE_RETURN_IF_ERROR(CheckFiles(folder));
+  GRUSERVE_ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(folder / kConfig));
   std::string weights_sha256;
   GruNetwork network;
   {
@@ -61,6 +58,7 @@ absl::StatusOr<ModelHandle> LoadModel(const std::filesystem::path& folder, const
     GRUSERVE_ASSIGN_OR_RETURN(weights_sha256, Sha256Hex(file.contents()));
     GRUSERVE_ASSIGN_OR_RETURN(network, ImportStateDict(file));
   }
+  network.config.compute_dtype = config.compute_dtype.value_or(compute_dtype);
   GRUSERVE_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, Model::Create(std::move(network)));
   return LoadedModel::Create(name, version, std::move(weights_sha256), std::move(model), num_workers);
 }

@@ -8,16 +8,18 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "core/engine/compute_dtype.h"
 #include "core/runtime/loaded_model.h"
 
 namespace gruserve {
 
 // Reads `folder`, which holds `model.safetensors` (a bare nn.GRU or nn.GRUCell
-// state_dict), and makes `num_workers` replicas. The error is what the
+// state_dict) and perhaps `model.json`, and makes `num_workers` replicas. Without a
+// compute_dtype in model.json it computes in `compute_dtype`. The error is what the
 // repository lists as the reason: it names the file, the tensor, what came and
 // what was wanted.
 absl::StatusOr<ModelHandle> LoadModel(const std::filesystem::path& folder, const std::string& name,
-                                      int64_t version, int num_workers);
+                                      int64_t version, int num_workers, ComputeDtype compute_dtype);
 
 }  // namespace gruserve
 

@@ -56,8 +56,8 @@ std::string Named(const std::string& name, int64_t version) {
 
 }  // namespace
 
-ModelRepository::ModelRepository(std::filesystem::path root, int num_workers)
-    : root_(std::move(root)), num_workers_(num_workers) {}
+ModelRepository::ModelRepository(std::filesystem::path root, int num_workers, ComputeDtype compute_dtype)
+    : root_(std::move(root)), num_workers_(num_workers), compute_dtype_(compute_dtype) {}
 
 absl::Status ModelRepository::Load() {
   std::error_code error;
@@ -89,8 +89,8 @@ absl::Status ModelRepository::Load() {
     for (const auto& key : found) entries_[key].status = {.name = key.first, .version = key.second};
   }
   for (const auto& key : found) {
-    Publish(key,
-            LoadModel(root_ / key.first / std::to_string(key.second), key.first, key.second, num_workers_));
+    Publish(key, LoadModel(root_ / key.first / std::to_string(key.second), key.first, key.second,
+                           num_workers_, compute_dtype_));
   }
   return absl::OkStatus();
 }
@@ -105,7 +105,8 @@ void ModelRepository::Publish(const std::pair<std::string, int64_t>& key,
          {"input_size", config.input_size},
          {"hidden_size", config.hidden_size},
          {"layers", config.num_layers},
-         {"directions", config.num_directions}});
+         {"directions", config.num_directions},
+         {"compute_dtype", Name(config.compute_dtype)}});
   } else {
     Log(LogLevel::kError, "model failed",
         {{"model", key.first}, {"version", key.second}, {"reason", std::string(loaded.status().message())}});
@@ -114,6 +115,7 @@ void ModelRepository::Publish(const std::pair<std::string, int64_t>& key,
   Entry& entry = entries_[key];
   if (loaded.ok()) {
     entry.status.state = ModelState::kReady;
+    entry.status.compute_dtype = (*loaded)->config().compute_dtype;
     entry.handle = *std::move(loaded);
   } else {
     entry.status.state = ModelState::kFailed;

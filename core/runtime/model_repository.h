@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "core/engine/compute_dtype.h"
 #include "core/runtime/loaded_model.h"
 
 namespace gruserve {
@@ -28,13 +30,16 @@ struct ModelStatus {
   std::string name;
   int64_t version = 0;
   ModelState state = ModelState::kLoading;
-  std::string reason;  // Why it failed; empty otherwise.
+  std::string reason;                         // Why it failed; empty otherwise.
+  std::optional<ComputeDtype> compute_dtype;  // Of a READY one.
 };
 
 class ModelRepository {
  public:
-  // Makes `num_workers` replicas of each model.
-  ModelRepository(std::filesystem::path root, int num_workers);
+  // Makes `num_workers` replicas of each model. One whose model.json says no
+  // compute_dtype computes in `compute_dtype`.
+  ModelRepository(std::filesystem::path root, int num_workers,
+                  ComputeDtype compute_dtype = ComputeDtype::kF32);
 
   // Finds and loads every version; returns once each is READY or FAILED. Other
   // threads may list and find meanwhile. NotFound where the root is no folder.
@@ -61,6 +66,7 @@ class ModelRepository {
   // Constant after construction.
   const std::filesystem::path root_;
   const int num_workers_;
+  const ComputeDtype compute_dtype_;
 
   mutable absl::Mutex mu_;
   std::map<std::pair<std::string, int64_t>, Entry> entries_ ABSL_GUARDED_BY(mu_);

@@ -128,6 +128,8 @@ TEST_F(CommandLineTest, MistakesNameTheOption) {
   ExpectMistake(Parse({"--repository", "m", "--listen", "50051"}), "--listen");
   ExpectMistake(Parse({"--repository", "m", "--listen", "127.0.0.1:99999"}), "--listen");
   ExpectMistake(Parse({"--repository", "m", "--log-format", "xml"}), "--log-format is xml");
+  ExpectMistake(Parse({"--repository", "m", "--compute-dtype", "f16"}),
+                "--compute-dtype is f16, f32 or bf16 is wanted");
   ExpectMistake(Parse({"--repository", "m", "--log-level", "loud"}), "--log-level is loud");
   ExpectMistake(Parse({"--repository", "m", "--max-message-bytes", "4GiB"}), "--max-message-bytes");
 }
@@ -153,6 +155,16 @@ TEST_F(CommandLineTest, PrintConfigIsAConfig) {
   EXPECT_EQ(again.options.session_idle_timeout, absl::InfiniteDuration());
   EXPECT_EQ(again.options.max_message_bytes, 64 << 20);
   EXPECT_FALSE(again.options.insecure);
+}
+
+TEST_F(CommandLineTest, ComputeDtypeComesFromFileEnvironmentAndFlag) {
+  EXPECT_EQ(Parse({"--repository", "models"}).options.compute_dtype, "f32");
+  const std::string file = Config("repository: models\ncompute-dtype: bf16\n");
+  EXPECT_EQ(Parse({"--config", file}).options.compute_dtype, "bf16");
+  EXPECT_THAT(Parse({"--config", file, "--print-config"}).text, HasSubstr("compute-dtype: bf16"));
+  SetEnvironment("GRUSERVE_COMPUTE_DTYPE", "f32");
+  EXPECT_EQ(Parse({"--config", file}).options.compute_dtype, "f32");
+  EXPECT_EQ(Parse({"--config", file, "--compute-dtype", "bf16"}).options.compute_dtype, "bf16");
 }
 
 TEST_F(CommandLineTest, HelpTeaches) {

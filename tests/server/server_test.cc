@@ -61,6 +61,7 @@ TEST_F(ServerTest, ListsModelsFailedOnesToo) {
     const bool broken = model.name() == "broken";
     EXPECT_EQ(model.state(), broken ? v1::MODEL_STATE_FAILED : v1::MODEL_STATE_READY);
     EXPECT_EQ(model.reason().empty(), !broken);
+    EXPECT_EQ(model.compute_dtype(), broken ? v1::COMPUTE_DTYPE_UNSPECIFIED : v1::COMPUTE_DTYPE_F32);
   }
   EXPECT_THAT(names, ::testing::ElementsAre("bi", "broken", "cell", "demo", "one"));
 }
@@ -73,6 +74,7 @@ TEST_F(ServerTest, DescribesAModel) {
   ASSERT_TRUE(v1::ModelService::NewStub(server().channel())->GetModel(&context, request, &response).ok());
   const v1::ModelDescription& model = response.model();
   EXPECT_EQ(model.summary().state(), v1::MODEL_STATE_READY);
+  EXPECT_EQ(model.summary().compute_dtype(), v1::COMPUTE_DTYPE_F32);
   EXPECT_EQ(model.cell_kind(), v1::CELL_KIND_LINEAR_BEFORE_RESET);
   EXPECT_EQ(model.module_kind(), v1::MODULE_KIND_GRU);
   EXPECT_EQ(model.input_size(), 3);

@@ -70,17 +70,21 @@ class CommandsTest : public testing::Test {
 
 TEST_F(CommandsTest, ModelsAsTableAndJson) {
   EXPECT_THAT(Run({"models"}),
-              ContainsRegex("NAME +VERSION  STATE\nbi +1  READY\nbroken +1  FAILED: safetensors"));
+              ContainsRegex(
+                  "NAME +VERSION  DTYPE  STATE\nbi +1  f32    READY\nbroken +1  -      FAILED: safetensors"));
   const nlohmann::json list = nlohmann::json::parse(Run({"models", "--json"}));
   ASSERT_EQ(list.size(), 4U);
-  EXPECT_EQ(list[3], (nlohmann::json{{"name", "gru"}, {"version", 1}, {"state", "READY"}, {"reason", ""}}));
+  EXPECT_EQ(
+      list[3],
+      (nlohmann::json{
+          {"name", "gru"}, {"version", 1}, {"compute_dtype", "f32"}, {"state", "READY"}, {"reason", ""}}));
   EXPECT_EQ(list[1]["state"], "FAILED");
   EXPECT_THAT(list[1]["reason"].get<std::string>(), HasSubstr("safetensors"));
 }
 
 TEST_F(CommandsTest, DescribeSaysWhatAModelIs) {
   EXPECT_THAT(Run({"describe", "cell"}),
-              ContainsRegex("module +GRUCell\n(.|\n)*input_size +5\nhidden_size +10\n"));
+              ContainsRegex("module +GRUCell\n(.|\n)*compute_dtype +f32\ninput_size +5\nhidden_size +10\n"));
   EXPECT_EQ(nlohmann::json::parse(Run({"describe", "bi", "--json"}))["steppable"], false);
   const CliRun missing = RunWith("", {"describe", "nope"});
   EXPECT_EQ(missing.code, 1);

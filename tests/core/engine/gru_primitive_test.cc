@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 #include <string>
 
+#include "core/base/bf16.h"
 #include "core/engine/dnnl_compat.h"
 #include "core/engine/dnnl_status.h"
 #include "core/engine/omp_threads.h"
@@ -61,6 +63,54 @@ INSTANTIATE_TEST_SUITE_P(CellKinds, OneUnitTest,
                          [](const auto& test) {
                            return test.param == CellKind::kResetBefore ? "ResetBefore" : "LinearBeforeReset";
                          });
+
+// What comes in is rounded, and what goes out is exact in bf16.
+TEST(GruPrimitiveTest, Bf16RoundsItsInputs) {
+  if (!CheckProcessorHas(ComputeDtype::kBf16).ok()) return;  // Refused before: compute_dtype_test.cc.
+  const SingleOmpThread single_thread;
+  constexpr int64_t kSize = 20;
+  const GruLayerShape shape{.input_size = kSize, .hidden_size = kSize, .dtype = ComputeDtype::kBf16};
+  std::mt19937 random(4);
+  std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
+  const auto drawn = [&](int64_t size) {
+    AlignedBuffer buffer(size);
+    for (float& value : buffer.span()) value = uniform(random);
+    return buffer;
+  };
+  const GruLayerWeights weights = LayOutWeights(shape, {.input_size = kSize,
+                                                        .hidden_size = kSize,
+                                                        .weights_layer = drawn(kSize * 3 * kSize),
+                                                        .weights_iter = drawn(kSize * 3 * kSize),
+                                                        .bias = drawn(4 * kSize)})
+                                      .value();
+  PrimitiveTable table = PrimitiveTable::Create(shape, {{Bucket{1, 2}}}).value();
+  Scratchpad scratchpad(table.scratchpad_bytes());
+  AlignedBuffer x = drawn(2 * kSize), h = drawn(2 * kSize), y(2 * kSize), again(2 * kSize);
+  ASSERT_TRUE(table.Run(0, {&weights, x.data(), h.data(), y.data(), scratchpad.data()}).ok());
+  for (float& value : x.span()) value = FromBf16(RoundToBf16(value));
+  for (float& value : h.span()) value = FromBf16(RoundToBf16(value));
+  ASSERT_TRUE(table.Run(0, {&weights, x.data(), h.data(), again.data(), scratchpad.data()}).ok());
+  for (int64_t i = 0; i < y.size(); ++i) {
+    EXPECT_EQ(y.data()[i], again.data()[i]);
+    EXPECT_EQ(FromBf16(RoundToBf16(y.data()[i])), y.data()[i]);
+  }
+}
+
+// oneDNN 2.6 packs the parts of a gru's weights for one row in a way of their own.
+TEST(GruPrimitiveTest, BucketThatNeedsItsOwnWeightsIsFailedPrecondition) {
+  if (!CheckProcessorHas(ComputeDtype::kBf16).ok()) return;  // Refused before: compute_dtype_test.cc.
+  const SingleOmpThread single_thread;
+  const GruLayerShape shape{
+      .cell_kind = CellKind::kResetBefore, .input_size = 8, .hidden_size = 8, .dtype = ComputeDtype::kBf16};
+  EXPECT_TRUE(GruPrimitive::Create(shape, {1, 2}).ok());
+  const absl::Status lone = GruPrimitive::Create(shape, {1, 1}).status();
+  if (DNNL_VERSION_MAJOR >= 3) {
+    EXPECT_TRUE(lone.ok()) << lone;
+  } else {
+    EXPECT_EQ(lone.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(lone.message()), HasSubstr("time_steps 1, batch_size 1 would need a copy"));
+  }
+}
 
 TEST(GruPrimitiveTest, ImpossibleShapeIsInternal) {
   const absl::Status status = GruPrimitive::Create({.input_size = 4, .hidden_size = -1}, {1, 1}).status();

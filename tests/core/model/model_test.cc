@@ -38,6 +38,40 @@ TEST(ModelTest, FingerprintFollowsTheShapeNotTheWeights) {
   EXPECT_EQ(one, RandomModel(2, kConfig)->kernel_fingerprint());
 }
 
+constexpr GruConfig InBf16(GruConfig config) {
+  config.compute_dtype = ComputeDtype::kBf16;
+  return config;
+}
+
+TEST(ModelTest, Bf16IsInTheFingerprintAndHalvesTheWeights) {
+  constexpr GruConfig kWide{.input_size = 128, .hidden_size = 256};
+  if (const absl::Status has = CheckProcessorHas(ComputeDtype::kBf16); !has.ok()) {
+    EXPECT_EQ(Model::Create(RandomGru(3, InBf16(kWide)).network()).status(), has);
+    return;
+  }
+  const std::shared_ptr<const Model> bf16 = RandomModel(3, InBf16(kWide));
+  const std::shared_ptr<const Model> f32 = RandomModel(3, kWide);
+  EXPECT_THAT(bf16->kernel_fingerprint(),
+              MatchesRegex("oneDNN [0-9.]+ isa 0x[0-9a-f]+ bf16 buckets [0-9a-f]+"));
+  EXPECT_EQ(bf16->layer_shape(0).dtype, ComputeDtype::kBf16);
+  // Two pages for what oneDNN notes beside them.
+  const auto half = [](const AlignedBuffer& weights) { return weights.size() / 2 + 2 * 1024; };
+  EXPECT_LE(bf16->weights(0, 0).weights_layer.size(), half(f32->weights(0, 0).weights_layer));
+  EXPECT_LE(bf16->weights(0, 0).weights_iter.size(), half(f32->weights(0, 0).weights_iter));
+  EXPECT_EQ(bf16->weights(0, 0).bias.size(), f32->weights(0, 0).bias.size());
+}
+
+TEST(ModelTest, WeightsThatBf16CannotHoldAreRefused) {
+  GruNetwork network = RandomGru(3, InBf16(kConfig)).network();
+  network.layers[1].weights_iter.data()[5] = std::numeric_limits<float>::max();
+  const absl::Status has = CheckProcessorHas(ComputeDtype::kBf16);
+  EXPECT_EQ(Model::Create(std::move(network)).status(),
+            has.ok()
+                ? absl::InvalidArgumentError("layer 0 reverse: weight_hh holds 3.40282e+38, which is too "
+                                             "large for compute_dtype bf16")
+                : has);
+}
+
 struct BadNetwork {
   const char* name;
   void (*spoil)(GruNetwork&);

@@ -1,0 +1,105 @@
+#include "core/model/import/model_config_reader.h"
+
+#include <cstddef>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string_view>
+#include <system_error>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+
+namespace gruserve {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxBytes = size_t{1} << 20;
+constexpr size_t kMaxQuoted = 120;
+
+// Text of the file in a message: printable and short.
+std::string Quoted(std::string_view text) {
+  std::string kept(text.substr(0, kMaxQuoted));
+  if (text.size() > kMaxQuoted) kept += "...";
+  return json(kept).dump(-1, ' ', true, json::error_handler_t::replace);
+}
+
+absl::Status Bad(const std::string& message) {
+  return absl::InvalidArgumentError(absl::StrCat("model.json: ", message));
+}
+
+absl::Status ReadComputeDtype(const json& value, ModelConfig* config) {
+  if (!value.is_string()) {
+    return Bad(absl::StrCat("compute_dtype is a JSON ", value.type_name(),
+                            R"(, expected the string "f32" or "bf16")"));
+  }
+  const auto& text = value.get_ref<const std::string&>();
+  config->compute_dtype = ParseComputeDtype(text);
+  if (config->compute_dtype.has_value()) return absl::OkStatus();
+  return Bad(absl::StrCat("compute_dtype is ", Quoted(text), R"(, expected "f32" or "bf16")"));
+}
+
+// Every key of the file has its reader here.
+struct Key {
+  const char* name;
+  absl::Status (*read)(const json& value, ModelConfig* config);
+};
+constexpr Key kKeys[] = {{"compute_dtype", ReadComputeDtype}};
+
+absl::Status ReadKey(const std::string& name, const json& value, ModelConfig* config) {
+  std::string known;
+  for (const Key& key : kKeys) {
+    if (name == key.name) return key.read(value, config);
+    absl::StrAppend(&known, known.empty() ? "" : ", ", key.name);
+  }
+  return Bad(absl::StrCat("the key ", Quoted(name), " is not known, those known are: ", known));
+}
+
+// nlohmann's parser keeps the last of two equal keys: the callback sees both.
+absl::StatusOr<json> ParseObject(const std::string& text) {
+  std::set<std::string> keys;
+  std::string twice;
+  const auto watch = [&](int depth, json::parse_event_t event, const json& parsed) {
+    if (event != json::parse_event_t::key || depth != 1) return true;
+    const auto& key = parsed.get_ref<const std::string&>();
+    if (!keys.insert(key).second && twice.empty()) twice = key;
+    return true;
+  };
+  json object = json::parse(text, watch, /*allow_exceptions=*/false);
+  if (!twice.empty()) return Bad(absl::StrCat("the key ", Quoted(twice), " comes twice"));
+  if (object.is_discarded()) return Bad("the file is not valid UTF-8 JSON");
+  if (!object.is_object())
+    return Bad(absl::StrCat("the file is a JSON ", object.type_name(), ", expected an object"));
+  return object;
+}
+
+}  // namespace
+
+absl::StatusOr<ModelConfig> ParseModelConfig(const std::string& text) {
+  GRUSERVE_ASSIGN_OR_RETURN(const json object, ParseObject(text));
+  ModelConfig config;
+  for (const auto& [name, value] : object.items()) {
+    GRUSERVE_RETURN_IF_ERROR(ReadKey(name, value, &config));
+  }
+  return config;
+}
+
+absl::StatusOr<ModelConfig> ReadModelConfig(const std::filesystem::path& file) {
+  std::error_code ignored;
+  const std::filesystem::file_type type = std::filesystem::symlink_status(file, ignored).type();
+  if (type == std::filesystem::file_type::not_found) return ModelConfig{};
+  if (type != std::filesystem::file_type::regular)
+    return absl::FailedPreconditionError("model.json is not a regular file");
+  std::ifstream stream(file, std::ios::binary);
+  std::string text(kMaxBytes + 1, '\0');
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (stream.bad() || (stream.fail() && !stream.eof()))
+    return absl::FailedPreconditionError("model.json cannot be read");
+  text.resize(static_cast<size_t>(stream.gcount()));
+  if (text.size() > kMaxBytes) return Bad(absl::StrCat("the file has more than ", kMaxBytes, " bytes"));
+  return ParseModelConfig(text);
+}
+
+}  // namespace gruserve

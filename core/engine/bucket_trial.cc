@@ -30,7 +30,8 @@ constexpr int64_t kInputRows = 257;  // Random input rows, used in turn.
 // shows in one value of hundreds only, and rounding to bf16 hides it in all but
 // one of ten thousands.
 constexpr int64_t kValuesCompared = 8192;
-constexpr int64_t kBf16ValuesCompared = int64_t{1} << 18;
+constexpr int64_t kBf16ValuesCompared = 65536;
+constexpr int64_t kMaxRounds = 256;  // Of drawing numbers: enough for the tiniest layers.
 
 bool SliceFits(const GruLayerShape& shape, int64_t rows) {
   const double flops_a_row = 6.0 * static_cast<double>(shape.input_size + shape.hidden_size) *
@@ -98,7 +99,7 @@ class BucketTrial {
   // Draws of numbers that make values_compared_ where one draw gives `rows` rows.
   int64_t Rounds(int64_t rows) const {
     const int64_t values = rows * shape_.hidden_size;
-    return (values_compared_ + values - 1) / values;
+    return std::min((values_compared_ + values - 1) / values, kMaxRounds);
   }
 
   // Adds nothing where the bucket cannot share the weights of the others.

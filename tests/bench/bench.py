@@ -11,6 +11,7 @@ kept and sorted, nothing is rounded. Server and client share the machine's proce
                taken at the start of each round. A batched row is the call with batch 64, divided by 64.
   echo         bench-echo: same protocol, message sizes, channel arguments and callback API; answers a step with
                its input.
+  bf16         the server with --compute-dtype bf16, where the processor has AVX512_BF16 or AMX; the peer stays f32.
   peer         bench-ort: ONNX Runtime behind the same stream, one intra-op thread for steps and two for sequences.
   ping-pong    closed loop: each of S streams has one session, whose next step leaves when the last one is answered.
                Up to 64 streams share one connection, 512 have two.
@@ -49,12 +50,14 @@ def arguments():
     return parser.parse_args()
 
 
-def start_servers(stack, args, folders):
-    """One process a kind, all with the same models: two workers, one worker, the echo, the two peers."""
+def start_servers(stack, args, folders, bf16):
+    """One process a kind, all with the same models: two workers, two that compute in bf16, one worker, the echo,
+    the two peers."""
     repository, onnx = folders
     server = [args.bin / "gruserve-server", "--repository", repository, "--listen", "127.0.0.1:0",
               "--port-file", "{port_file}", "--http-listen", "none", "--log-level", "warning"]
     commands = {"two": [*server, "--workers", "2"], "one": [*server, "--workers", "1"],
+                **({"bf16": [*server, "--workers", "2", "--compute-dtype", "bf16"]} if bf16 else {}),
                 "echo": [args.bin / "bench-echo", "{port_file}"]}
     if args.ort:
         for name, threads in (("ort", 1), ("ort2", 2)):
@@ -68,7 +71,7 @@ def machine():
     lines = dict(line.split("\t:", 1) for line in info.splitlines() if "\t:" in line)
     lines = {key.strip(): value.strip() for key, value in lines.items()}
     return {"processor": lines.get("model name", platform.machine()), "processors": len(os.sched_getaffinity(0)),
-            "bf16": "avx512_bf16" in lines.get("flags", ""), "load_before": os.getloadavg()[0]}
+            "bf16": bool({"avx512_bf16", "amx_bf16"} & set(lines.get("flags", "").split())), "load_before": os.getloadavg()[0]}
 
 
 def run(args):
@@ -80,11 +83,11 @@ def run(args):
     facts = machine()
     with contextlib.ExitStack() as stack:
         print("[bench] starting the servers", flush=True)
-        servers = start_servers(stack, args, folders)
+        servers = start_servers(stack, args, folders, facts["bf16"])
         print(f"[bench] they serve after {time.monotonic() - began:.0f} s", flush=True)
         figures = plan.run(Programs(args.bin), servers)
     args.json.write_text(json.dumps({"figures": figures}))  # Kept, whatever comes.
-    judged = targets.judge(figures)
+    judged = targets.judge(figures, facts["bf16"])
     suspects = targets.suspects(figures)
     result = {"machine": facts, "quick": args.quick, "rounds": plan.count, "only": args.only,
               "seconds": round(time.monotonic() - began), "targets": judged, "suspect_floors": suspects,

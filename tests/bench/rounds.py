@@ -13,6 +13,7 @@ MIN_CALLS = 3  # Of sequences, in one run.
 HIDDEN = (256, 512, 1024)
 PING_PONG = (64, 256, 512, 1024)
 STREAMS = (8, 64, 512)
+BF16_STREAMS = 64
 
 # (T, B, GRU): those whose cost is known from the first measurements, then those of oneDNN's own benchmarks
 # (tests/benchdnn/inputs/rnn of 3.7.2, Apache-2.0, shapes with more than one step).
@@ -132,13 +133,14 @@ class Unit:
 
 def step_unit(hidden, streams):
     gru = Gru(hidden, hidden)
+    sides = ("two", "bf16", "echo", "ort") if streams == BF16_STREAMS else ("two", "echo", "ort")
 
     def work(plan, number):
         result = {"raw": plan.kernel([kernel_shape(1, b, gru) for b in (1, 8, 64)])}
-        for side in plan.sides(number, ("two", "echo", "ort")):
+        for side in plan.sides(number, sides):
             result[side] = plan.load(side, "steps", gru, streams=streams, connections=2 if streams > 64 else 1)
         return result
-    return lambda plan: Unit(f"hidden {hidden}, streams {streams}", 3 * (plan.seconds + 0.4) + 0.5, work)
+    return lambda plan: Unit(f"hidden {hidden}, streams {streams}", len(sides) * (plan.seconds + 0.4) + 0.5, work)
 
 
 def steps(plan):
@@ -199,11 +201,11 @@ def split(plan):
 def sequences(plan):
     def unit(sequence):
         def work(inner, number):
-            result = {side: _sequence_load(inner, side, sequence) for side in inner.sides(number, ("two", "ort2"))}
+            result = {side: _sequence_load(inner, side, sequence) for side in inner.sides(number, ("two", "bf16", "ort2"))}
             if sequence in KNOWN_SEQUENCES:
                 result["raw"] = inner.kernel([kernel_shape(*sequence)])
             return result
-        return Unit(sequence_name(*sequence), _sequence_cost(plan, sequence, 2), work)
+        return Unit(sequence_name(*sequence), _sequence_cost(plan, sequence, 3), work)
     return [unit(sequence) for sequence in plan.sequences]
 
 

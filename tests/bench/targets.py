@@ -19,18 +19,21 @@ PEER_FLOORS = {("hidden 256, streams 1", "rate"): 5480, ("hidden 256, streams 64
                ("hidden 1024, streams 1", "rate"): 713, ("hidden 1024, streams 64", "rate"): 1640}
 SUSPECT = 1.5
 NO_ORT = "ONNX Runtime's library or header is not here: see --ort"
-NO_BF16 = "the server has no bf16 models yet"
+NO_BF16 = "the processor has neither AVX512_BF16 nor AMX"
 PEER_RATES = {8: ((1.3,) * 3, (2,) * 3), 64: ((1.8, 1.7, 3.2), (2.6, 2.5, 6)), 512: ((1.9, 2.3, 5.5), (3, 3, 7))}
 CPU_BOUNDS = {64: (1.5, 1.25), 512: (1.25, 1.10)}
 REFUSAL_MS = 5
 FLAT_MEMORY = 1.1
+# Between the mean magnitudes of the servers' answers.
+F32_DIFFERENCE, BF16_DIFFERENCE = 1e-4, 1e-2
 
 
 class Judge:
     """Collects the targets of one run."""
 
-    def __init__(self, figures):
+    def __init__(self, figures, bf16):
         self.figures = figures
+        self.no_bf16 = NO_ORT if bf16 else NO_BF16
         self.targets = []
 
     def add(self, target, value, bound, after=None, at_most=True, reason=None, after_value=None):
@@ -94,8 +97,9 @@ def step_rates(judge):
                            f"hidden {hidden}, streams {streams}", lambda r: r["two"]["rate"] / r["ort"]["rate"],
                            bound, after=after, at_most=False, reason=NO_ORT)
     for hidden, bound, after in zip(HIDDEN, (2.6, 2.6, 6.5), (3.5, 4, 10)):
-        judge.add(f"bf16 steps/s over the peer, hidden {hidden}, 64 streams", None, bound, after, at_most=False,
-                  reason=NO_BF16)
+        judge.measured(f"bf16 steps/s over the peer, hidden {hidden}, 64 streams", "steps",
+                       f"hidden {hidden}, streams {rounds.BF16_STREAMS}", lambda r: r["bf16"]["rate"] / r["ort"]["rate"],
+                       bound, after=after, at_most=False, reason=judge.no_bf16)
     for streams in (64, 512):
         for hidden in HIDDEN:
             judge.measured(f"step p99 over the peer's, hidden {hidden}, {streams} streams", "steps",
@@ -130,18 +134,24 @@ def sequences(judge):
 
 
 def peer_sequences(judge):
-    part, ratios = judge.figures.get("sequences"), {}
-    for label in part or {}:
-        value = judge.median("sequences", label, lambda r: r["ort2"]["p50_us"] / r["two"]["p50_us"])
-        if value is not None:
-            ratios[label] = value
-    reason = "left out: --only has no sequences" if part is None else NO_ORT
-    mean = math.exp(statistics.fmean(map(math.log, ratios.values()))) if ratios else None
+    part = judge.figures.get("sequences")
+
+    def over_peer(side):
+        medians = {label: judge.median("sequences", label, lambda r: r["ort2"]["p50_us"] / r[side]["p50_us"])
+                   for label in part or {}}
+        return {label: value for label, value in medians.items() if value is not None}
+
+    def geometric_mean(ratios):
+        return math.exp(statistics.fmean(map(math.log, ratios.values()))) if ratios else None
+    ratios, bf16 = over_peer("two"), over_peer("bf16")
+    left_out = "left out: --only has no sequences" if part is None else None
+    reason, mean = left_out or NO_ORT, geometric_mean(ratios)
     worst = min(ratios, key=ratios.get) if ratios else "-"
     title = "sequences over the peer with 2 threads"
     judge.add(f"{title}, f32, geometric mean of {len(ratios)}", mean, 1.2, 1.5, at_most=False, reason=reason)
     judge.add(f"{title}, f32, worst: {worst}", ratios.get(worst), 0.95, 1.1, at_most=False, reason=reason)
-    judge.add(f"{title}, bf16, geometric mean", None, 2.0, 3, at_most=False, reason=NO_BF16)
+    judge.add(f"{title}, bf16, geometric mean of {len(bf16)}", geometric_mean(bf16), 2.0, 3, at_most=False,
+              reason=left_out or judge.no_bf16)
 
 
 def overload(judge):
@@ -156,9 +166,9 @@ def overload(judge):
                        lambda r: r["over"]["server_rss_bytes"][-1] / r["over"]["server_rss_bytes"][0], FLAT_MEMORY)
 
 
-def judge(figures):
-    """Every target of the table, in its order."""
-    collected = Judge(figures)
+def judge(figures, bf16):
+    """Every target of the table, in its order. `bf16`: whether the processor has it."""
+    collected = Judge(figures, bf16)
     for rows in (ping_pong, step_cpu, step_rates, frames, sequences, peer_sequences, overload):
         rows(collected)
     collected.add("bits equal in every mode, 10^6 random mixes", None, None,
@@ -188,7 +198,9 @@ def suspects(figures):
 
 
 def _other_answer(label, one):
-    magnitudes = [side["magnitude"] for side in one.values() if isinstance(side, dict) and "magnitude" in side]
-    if len(magnitudes) > 1 and max(magnitudes) - min(magnitudes) > 1e-4 * max(magnitudes):
-        return [f"{label}: the servers' answers differ: mean magnitudes {magnitudes}"]
-    return []
+    magnitudes = {name: side["magnitude"] for name, side in one.items()
+                  if isinstance(side, dict) and "magnitude" in side}
+    largest = max(magnitudes.values(), default=0)
+    wrong = [name for name, magnitude in magnitudes.items()
+             if largest - magnitude > (BF16_DIFFERENCE if "bf16" in magnitudes else F32_DIFFERENCE) * largest]
+    return [f"{label}: the servers' answers differ: mean magnitudes {magnitudes}"] if wrong else []

@@ -150,11 +150,11 @@ std::string Reflect(const std::shared_ptr<grpc::Channel>& channel, const std::st
 
 TEST_F(ServerTest, ReflectionDescribesEveryServiceHealthToo) {
   const std::string services = Reflect(server().channel(), "list_services", "");
-  for (const auto& [name, described] : std::map<std::string, std::string>{
-           {"gruserve.v1.InferenceService", "StreamStepsRequest"},
-           {"gruserve.v1.SessionService", "ListSessionsRequest"},
-           {"gruserve.v1.ModelService", "GetModelRequest"},
-           {"grpc.health.v1.Health", "HealthCheckResponse"}}) {
+  for (const auto& [name, described] :
+       std::map<std::string, std::string>{{"gruserve.v1.InferenceService", "StreamStepsRequest"},
+                                          {"gruserve.v1.SessionService", "ListSessionsRequest"},
+                                          {"gruserve.v1.ModelService", "GetModelRequest"},
+                                          {"grpc.health.v1.Health", "HealthCheckResponse"}}) {
     EXPECT_THAT(services, HasSubstr(name));
     EXPECT_THAT(Reflect(server().channel(), "file_containing_symbol", name), HasSubstr(described));
   }

@@ -1,6 +1,5 @@
 #include "core/engine/compute_dtype.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -9,8 +8,6 @@
 
 namespace gruserve {
 namespace {
-
-using ::testing::HasSubstr;
 
 TEST(ComputeDtypeTest, NamesAreReadBack) {
   EXPECT_STREQ(Name(ComputeDtype::kF32), "f32");

@@ -115,6 +115,7 @@ struct Server::Rooms {
 
 absl::Status Server::Rooms::Build() {
   ComputePool::Options pool_options;
+  pool_options.in_place_limit = absl::Microseconds(300);
   pool_options.num_workers = options.workers;
   pool_options.max_queued_steps = options.max_queued_steps;
   pool_options.max_queued_sequences = options.max_queued_sequences;

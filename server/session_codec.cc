@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/checked_math.h"
 #include "core/base/status_macros.h"
@@ -76,8 +77,9 @@ absl::Status ReadStepInput(const v1::StepInput& step, const Session& session, co
                              : "1 ([I], a step) or 2 ([T, I], a chunk) are wanted of an unbatched session");
   }
   const bool chunk = input.rank() > step_rank;
-  GRUSERVE_RETURN_IF_ERROR(
-      CheckDim(input, "input", input.rank() - 1, model.config().input_size, ModelLabel(model)));
+  if (input.dim(input.rank() - 1) != model.config().input_size) {  // The label costs.
+    return CheckDim(input, "input", input.rank() - 1, model.config().input_size, ModelLabel(model));
+  }
   if (batched) {
     GRUSERVE_RETURN_IF_ERROR(
         CheckDim(input, "input", input.rank() - 2, session.batch_size(), "the session's batch"));
@@ -217,7 +219,7 @@ void EncodeStep(const SessionOp& op, const SessionOpResult& result, const Sessio
   output->set_durable_step(result.durable_step);
   output->set_replayed(result.replayed);
   output->set_gru_cell_count(model.config().state_blocks() * op.time_steps);
-  std::vector<int64_t> shape;
+  absl::InlinedVector<int64_t, 3> shape;
   if ((op.form & kChunkBit) != 0) shape.push_back(op.time_steps);
   if (session.batch_size() > 0) shape.push_back(session.batch_size());
   shape.push_back(model.config().output_size());

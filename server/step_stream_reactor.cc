@@ -16,13 +16,12 @@ absl::Status NotOpen(uint32_t handle) {
       absl::StrCat("session ", handle, " is not open on this stream: open it first"));
 }
 
-v1::SessionEvent ErrorEvent(uint32_t handle, const absl::Status& status, SessionErrorReason reason,
-                            bool detached) {
-  v1::SessionEvent event;
-  event.set_session(handle);
-  EncodeError(status, reason, event.mutable_error());
-  event.mutable_error()->set_detached(detached);
-  return event;
+constexpr int64_t kInfoBytes = 128;  // Of an encoded SessionInfo, about.
+
+// Of an operation's answer, about.
+int64_t PayloadBytes(const SessionOpResult& result) {
+  const size_t floats = result.output.size() + result.state.size();
+  return static_cast<int64_t>(floats * sizeof(float) + result.status.message().size());
 }
 
 SessionErrorReason ReasonOfOpen(const absl::Status& status, const Backend& backend) {
@@ -56,7 +55,13 @@ void StepStreamReactor::OnReadDone(bool ok) {
     handle = handling_ = ok && state_ == State::kOpen;
   }
   if (handle) {
-    for (const v1::SessionCommand& command : request_.commands()) Handle(command);
+    {
+      // Submits the message's steps together. A lone one runs here, and its result is
+      // on its way before the next read begins.
+      const WorkRound round(WorkRound::Thread::kCaller);
+      const absl::Time now = backend_->clock->Now();
+      for (const v1::SessionCommand& command : request_.get()->commands()) Handle(command, now);
+    }
     const absl::MutexLock lock(&mu_);
     handling_ = false;
   }
@@ -102,7 +107,7 @@ void StepStreamReactor::OnDone() {
   self = std::move(self_);
 }
 
-void StepStreamReactor::Handle(const v1::SessionCommand& command) {
+void StepStreamReactor::Handle(const v1::SessionCommand& command, absl::Time now) {
   switch (command.command_case()) {
     case v1::SessionCommand::kOpen:
       HandleOpen(command.session(), command.open());
@@ -110,7 +115,7 @@ void StepStreamReactor::Handle(const v1::SessionCommand& command) {
     case v1::SessionCommand::kStep:
     case v1::SessionCommand::kSetState:
     case v1::SessionCommand::kClose:
-      HandleOperation(command);
+      HandleOperation(command, now);
       return;
     case v1::SessionCommand::COMMAND_NOT_SET:
       AnswerError(
@@ -184,20 +189,20 @@ void StepStreamReactor::Open(uint32_t handle, uint32_t serial, const v1::OpenSes
 }
 
 void StepStreamReactor::AnswerOpened(uint32_t serial, const SessionDescription& description) {
-  v1::SessionEvent event;
-  *event.mutable_opened() = EncodeInfo(description);
   const absl::MutexLock lock(&mu_);
   StreamHold* hold = handles_.FindSerial(serial);
   if (hold == nullptr) return;
-  event.set_session(hold->handle);
-  AddEvent(std::move(event));
+  if (v1::SessionEvent* event = AddEvent(hold->handle, kInfoBytes)) {
+    *event->mutable_opened() = EncodeInfo(description);
+  }
   if (hold->state == StreamHold::State::kOpening) hold->state = StreamHold::State::kOpen;
-  if (!hold->left_early) return;
-  AddEvent(*std::move(hold->left_early));
+  if (hold->left_early == nullptr) return;
+  AddError(hold->handle, hold->left_early->status, hold->left_early->reason, hold->left_early->epoch,
+           /*detached=*/true);
   handles_.Release(serial);
 }
 
-void StepStreamReactor::HandleOperation(const v1::SessionCommand& command) {
+void StepStreamReactor::HandleOperation(const v1::SessionCommand& command, absl::Time now) {
   const uint32_t handle = command.session();
   const bool close = command.has_close();
   std::shared_ptr<Session> session;
@@ -222,49 +227,57 @@ void StepStreamReactor::HandleOperation(const v1::SessionCommand& command) {
   if (close) {
     op.kind = SessionOpKind::kClose;
   } else if (command.has_step()) {
-    op = DecodeStep(command.step(), *session, backend_->step_limits, backend_->clock->Now());
+    op = DecodeStep(command.step(), *session, backend_->step_limits, now);
   } else {
     op = DecodeSetState(command.set_state(), *session);
   }
   op.tag = serial;
-  op.received = backend_->clock->Now();
+  op.received = now;
   session->Submit(std::move(op), std::move(self));
 }
 
-void StepStreamReactor::OnOpDone(SessionOp op, SessionOpResult result) {
-  StreamHold hold;
-  {
-    const absl::MutexLock lock(&mu_);
-    const StreamHold* found = state_ < State::kBroken ? handles_.FindSerial(op.tag) : nullptr;
-    if (found != nullptr) hold = *found;
-  }
+void StepStreamReactor::OnOpDone(const SessionOp& op, const SessionOpResult& result) {
   backend_->metrics->CountSteps(op.kind == SessionOpKind::kStep ? op.time_steps : 0, result.status.code(),
                                 backend_->clock->Now() - op.received);
-  if (hold.session != nullptr) Answer(hold, op, result);
+  std::shared_ptr<StepStreamReactor> self;
+  WorkRound* const round = WorkRound::Current();
   {
     const absl::MutexLock lock(&mu_);
+    const StreamHold* hold = state_ < State::kBroken ? handles_.FindSerial(op.tag) : nullptr;
+    if (hold != nullptr) Answer(*hold, op, result);
     --in_flight_;
+    if (round != nullptr && std::exchange(advances_, true)) return;
+    self = self_;
+  }
+  if (round != nullptr && self != nullptr) {
+    round->TellAtEnd(std::move(self));
+  } else {
+    Advance();
+  }
+}
+
+void StepStreamReactor::OnRoundEnd() {
+  {
+    const absl::MutexLock lock(&mu_);
+    advances_ = false;
   }
   Advance();
 }
 
 void StepStreamReactor::Answer(const StreamHold& hold, const SessionOp& op, const SessionOpResult& result) {
   const bool close = op.kind == SessionOpKind::kClose;
-  v1::SessionEvent event;
-  event.set_session(hold.handle);
-  if (!result.status.ok()) {
-    EncodeError(result, event.mutable_error());
-    event.mutable_error()->set_detached(close);
-  } else if (close) {
-    *event.mutable_closed() = EncodeInfo(hold.session->Describe());
-  } else if (op.kind == SessionOpKind::kStep) {
-    EncodeStep(op, result, *hold.session, event.mutable_output());
-  } else {
-    EncodeStateSet(result, event.mutable_state_set());
+  if (v1::SessionEvent* event = AddEvent(hold.handle, close ? kInfoBytes : PayloadBytes(result))) {
+    if (!result.status.ok()) {
+      EncodeError(result, event->mutable_error());
+      event->mutable_error()->set_detached(close);
+    } else if (close) {
+      *event->mutable_closed() = EncodeInfo(hold.session->Describe());
+    } else if (op.kind == SessionOpKind::kStep) {
+      EncodeStep(op, result, *hold.session, event->mutable_output());
+    } else {
+      EncodeStateSet(result, event->mutable_state_set());
+    }
   }
-  const absl::MutexLock lock(&mu_);
-  if (handles_.FindSerial(hold.serial) == nullptr) return;
-  AddEvent(std::move(event));
   if (close) handles_.Release(hold.serial);
 }
 
@@ -274,13 +287,11 @@ void StepStreamReactor::OnDetached(uint32_t serial, const absl::Status& status, 
     const absl::MutexLock lock(&mu_);
     StreamHold* hold = handles_.FindSerial(serial);
     if (hold == nullptr) return;
-    v1::SessionEvent event = ErrorEvent(hold->handle, status, reason, /*detached=*/true);
-    event.mutable_error()->set_epoch(epoch);
     if (hold->state == StreamHold::State::kOpening) {
-      hold->left_early = std::move(event);
+      hold->left_early = std::make_unique<StreamHold::Left>(StreamHold::Left{status, reason, epoch});
       return;
     }
-    AddEvent(std::move(event));
+    AddError(hold->handle, status, reason, epoch, /*detached=*/true);
     handles_.Release(serial);
   }
   Advance();
@@ -288,13 +299,24 @@ void StepStreamReactor::OnDetached(uint32_t serial, const absl::Status& status, 
 
 void StepStreamReactor::AnswerError(uint32_t handle, const absl::Status& status, SessionErrorReason reason,
                                     bool detached) {
-  v1::SessionEvent event = ErrorEvent(handle, status, reason, detached);
   const absl::MutexLock lock(&mu_);
-  AddEvent(std::move(event));
+  AddError(handle, status, reason, /*epoch=*/0, detached);
 }
 
-void StepStreamReactor::AddEvent(v1::SessionEvent event) {
-  if (state_ < State::kBroken) outbox_.Add(std::move(event));
+v1::SessionEvent* StepStreamReactor::AddEvent(uint32_t handle, int64_t payload_bytes) {
+  if (state_ >= State::kBroken) return nullptr;
+  v1::SessionEvent* event = outbox_.Add(payload_bytes);
+  event->set_session(handle);
+  return event;
+}
+
+void StepStreamReactor::AddError(uint32_t handle, const absl::Status& status, SessionErrorReason reason,
+                                 uint64_t epoch, bool detached) {
+  v1::SessionEvent* event = AddEvent(handle, static_cast<int64_t>(status.message().size()));
+  if (event == nullptr) return;
+  EncodeError(status, reason, event->mutable_error());
+  event->mutable_error()->set_epoch(epoch);
+  event->mutable_error()->set_detached(detached);
 }
 
 // The lock is held over gRPC's Start methods: they only hand over to its own
@@ -308,7 +330,8 @@ void StepStreamReactor::MaybeStartRead() {
   }
   paused_ = false;
   reading_ = true;
-  StartRead(&request_);
+  request_.Reset();
+  StartRead(request_.get());
 }
 
 void StepStreamReactor::MaybeStartWrite() {

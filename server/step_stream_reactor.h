@@ -20,9 +20,11 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "core/runtime/work_round.h"
 #include "core/session/session_op.h"
 #include "gruserve/v1/inference_service.pb.h"
 #include "server/backend.h"
+#include "server/message_arena.h"
 #include "server/stream_handles.h"
 #include "server/stream_outbox.h"
 #include "server/stream_registry.h"
@@ -32,6 +34,7 @@ namespace gruserve::server {
 class StepStreamReactor final
     : public grpc::ServerBidiReactor<v1::StreamStepsRequest, v1::StreamStepsResponse>,
       public SessionSink,
+      public RoundListener,
       public DrainableStream {
  public:
   // REQUIRES: `backend` outlives every stream and session.
@@ -43,9 +46,11 @@ class StepStreamReactor final
   void OnCancel() override ABSL_LOCKS_EXCLUDED(mu_);
   void OnDone() override ABSL_LOCKS_EXCLUDED(mu_);
 
-  void OnOpDone(SessionOp op, SessionOpResult result) override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnOpDone(const SessionOp& op, const SessionOpResult& result) override ABSL_LOCKS_EXCLUDED(mu_);
   void OnDetached(uint32_t serial, const absl::Status& status, SessionErrorReason reason,
                   uint64_t epoch) override ABSL_LOCKS_EXCLUDED(mu_);
+
+  void OnRoundEnd() override ABSL_LOCKS_EXCLUDED(mu_);
 
   void Drain() override ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -63,9 +68,9 @@ class StepStreamReactor final
   explicit StepStreamReactor(const Backend* backend);
 
   // One command each.
-  void Handle(const v1::SessionCommand& command) ABSL_LOCKS_EXCLUDED(mu_);
+  void Handle(const v1::SessionCommand& command, absl::Time now) ABSL_LOCKS_EXCLUDED(mu_);
   void HandleOpen(uint32_t handle, const v1::OpenSession& open) ABSL_LOCKS_EXCLUDED(mu_);
-  void HandleOperation(const v1::SessionCommand& command) ABSL_LOCKS_EXCLUDED(mu_);
+  void HandleOperation(const v1::SessionCommand& command, absl::Time now) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Opens the session behind `serial`; on success the hold is complete.
   void Open(uint32_t handle, uint32_t serial, const v1::OpenSession& open) ABSL_LOCKS_EXCLUDED(mu_);
@@ -74,11 +79,14 @@ class StepStreamReactor final
   // Says that a command of `handle` failed.
   void AnswerError(uint32_t handle, const absl::Status& status, SessionErrorReason reason, bool detached)
       ABSL_LOCKS_EXCLUDED(mu_);
-  // The event for a result; the hold may have been released meanwhile.
+  // Adds the event for a result, and releases the hold of a session that closed.
   void Answer(const StreamHold& hold, const SessionOp& op, const SessionOpResult& result)
-      ABSL_LOCKS_EXCLUDED(mu_);
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  void AddEvent(v1::SessionEvent event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // A new event of about `payload_bytes`; null where nothing is answered any more.
+  v1::SessionEvent* AddEvent(uint32_t handle, int64_t payload_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void AddError(uint32_t handle, const absl::Status& status, SessionErrorReason reason, uint64_t epoch,
+                bool detached) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MaybeStartRead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MaybeStartWrite() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Whether nothing is left to do; then the caller alone calls End.
@@ -89,8 +97,8 @@ class StepStreamReactor final
   // Constant after construction.
   const Backend* const backend_;
 
-  std::optional<ObservedCall> observed_;  // Whoever finishes ends it; until OnDone.
-  v1::StreamStepsRequest request_;        // The reading thread's.
+  std::optional<ObservedCall> observed_;          // Whoever finishes ends it; until OnDone.
+  MessageArena<v1::StreamStepsRequest> request_;  // The reading thread's.
 
   absl::Mutex mu_;
   State state_ ABSL_GUARDED_BY(mu_) = State::kOpen;
@@ -98,6 +106,7 @@ class StepStreamReactor final
   bool handling_ ABSL_GUARDED_BY(mu_) = false;  // A message's commands are being handled.
   bool writing_ ABSL_GUARDED_BY(mu_) = false;   // A write is in flight.
   bool paused_ ABSL_GUARDED_BY(mu_) = false;    // Reads wait for the reader.
+  bool advances_ ABSL_GUARDED_BY(mu_) = false;  // A round's end will go on.
   int64_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;  // Operations without a result yet.
   StreamOutbox outbox_ ABSL_GUARDED_BY(mu_);
   StreamHandles handles_ ABSL_GUARDED_BY(mu_);

@@ -10,11 +10,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "core/session/session.h"
-#include "gruserve/v1/inference_service.pb.h"
+#include "core/session/session_op.h"
 
 namespace gruserve::server {
 
@@ -28,7 +28,12 @@ struct StreamHold {
   State state = State::kOpening;
   std::shared_ptr<Session> session;  // Null while opening.
   // The session left before its open was answered: told right after the answer.
-  std::optional<v1::SessionEvent> left_early;
+  struct Left {
+    absl::Status status;
+    SessionErrorReason reason = SessionErrorReason::kNone;
+    uint64_t epoch = 0;
+  };
+  std::unique_ptr<Left> left_early;
 };
 
 class StreamHandles {

@@ -1,15 +1,18 @@
 // What a stream owes its reader: events, grouped into messages as they wait.
 //
 // All that is ready goes into one message, up to a bound, while another is on
-// its way. Not thread-safe: the stream's lock guards it.
+// its way. Messages live on arenas of their own and are used again. Not
+// thread-safe: the stream's lock guards it.
 
 #ifndef GRUSERVE_SERVER_STREAM_OUTBOX_H_
 #define GRUSERVE_SERVER_STREAM_OUTBOX_H_
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 
 #include "gruserve/v1/inference_service.pb.h"
+#include "server/message_arena.h"
 
 namespace gruserve::server {
 
@@ -19,7 +22,9 @@ class StreamOutbox {
   static constexpr int kMaxEvents = 1024;
   static constexpr int64_t kMaxBytes = int64_t{256} << 10;
 
-  void Add(v1::SessionEvent event);
+  // Adds an event that holds about `payload_bytes`, for the caller to fill in
+  // before anything else is called.
+  v1::SessionEvent* Add(int64_t payload_bytes);
 
   // Whether an event waits that is not on its way yet.
   bool has_next() const { return !waiting_.empty(); }
@@ -31,17 +36,18 @@ class StreamOutbox {
   // Forgets what waits.
   void DropWaiting();
 
-  // Bytes of events that wait or are on their way.
+  // About as many bytes of events wait or are on their way.
   int64_t bytes_owed() const { return bytes_owed_; }
 
  private:
   struct Message {
-    v1::StreamStepsResponse response;
+    MessageArena<v1::StreamStepsResponse> response;
     int64_t bytes = 0;
   };
 
-  std::deque<Message> waiting_;
-  Message on_its_way_;
+  std::deque<std::unique_ptr<Message>> waiting_;
+  std::unique_ptr<Message> on_its_way_;
+  std::unique_ptr<Message> spare_;
   int64_t bytes_owed_ = 0;
 };
 

@@ -19,7 +19,7 @@ class UnarySink final : public SessionSink {
 
   explicit UnarySink(Done done) : done_(std::move(done)) {}
 
-  void OnOpDone(SessionOp op, SessionOpResult result) override { done_(op, result); }
+  void OnOpDone(const SessionOp& op, const SessionOpResult& result) override { done_(op, result); }
   // No session is ever attached here.
   void OnDetached(uint32_t, const absl::Status&, SessionErrorReason, uint64_t) override {}
 

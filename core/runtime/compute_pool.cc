@@ -1,6 +1,7 @@
 #include "core/runtime/compute_pool.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <cstddef>
 #include <optional>
@@ -9,102 +10,105 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "core/engine/bucket_set.h"
 #include "core/engine/omp_threads.h"
 #include "core/runtime/sequence_queue.h"
+#include "core/runtime/step_queue.h"
+#include "core/runtime/task_queue.h"
+#include "core/runtime/work_round.h"
 
 namespace gruserve {
+
 namespace {
 
-// First in, first out, through the tasks' own links. REQUIRES for front and
-// PopFront: !empty().
-template <typename Node>
-class TaskQueue {
- public:
-  bool empty() const { return head_ == nullptr; }
-  Node* front() const { return head_; }
-
-  void PushBack(Node* node) {
-    node->next_queued = nullptr;
-    (empty() ? head_ : tail_->next_queued) = node;
-    tail_ = node;
-  }
-  Node* PopFront() {
-    Node* node = head_;
-    head_ = node->next_queued;
-    return node;
-  }
-
- private:
-  Node* head_ = nullptr;
-  Node* tail_ = nullptr;
-};
+// With no other step for so long, beside the time of four steps, the server is idle.
+constexpr absl::Duration kQuiet = absl::Microseconds(200);
 
 }  // namespace
 
-class ComputePool::Core {
+class ComputePool::Core : public StepPublisher {
  public:
   Core(Options options, Clock* clock);
-  ~Core();
+  ~Core() override;
 
-  int num_workers() const { return workers_; }
+  int num_workers() const { return num_workers_; }
   absl::Status Submit(StepTask* task) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Submit(SequenceTask* task) ABSL_LOCKS_EXCLUDED(mu_);
+  void Publish(TaskQueue<StepTask> steps, bool from_caller) override ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  // The ready steps of one model.
-  struct ModelQueue {
-    const LoadedModel* model = nullptr;
-    TaskQueue<StepTask> steps;
-    ModelQueue* next_queued = nullptr;
-  };
-  // What one worker holds from batch to batch.
-  struct Worker {
+  // The right to compute, with replica `index` of every model; whoever has it,
+  // a worker or a caller, owns what is in it.
+  struct Slot {
     int index = 0;
     bool steps_next = true;
+    const LoadedModel* model = nullptr;  // Of the batch that runs.
     std::vector<StepTask*> tasks;
     std::vector<StepRow> rows;
     std::optional<SequenceQueue::Turn> turn;
   };
 
-  void Work(int index) ABSL_LOCKS_EXCLUDED(mu_);
-  // Waits for work: fills `worker->tasks` or `worker->turn`. False at the end.
-  bool Take(Worker* worker) ABSL_LOCKS_EXCLUDED(mu_);
-  void TakeSteps(std::vector<StepTask*>* tasks) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  ModelQueue* QueueOf(const LoadedModel* model) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void RunSteps(Worker* worker) ABSL_LOCKS_EXCLUDED(mu_);
-  void RunTurn(const SequenceQueue::Turn& turn) ABSL_LOCKS_EXCLUDED(mu_);
+  void Work(int worker) ABSL_LOCKS_EXCLUDED(mu_);
+  // Gives `done` back, waits for work, and answers a slot with a batch or with a
+  // turn of a sequence. Null at the end.
+  Slot* Take(int worker, Slot* done) ABSL_LOCKS_EXCLUDED(mu_);
+  bool WorkReady(int worker) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return !free_slots_.empty() && (steps_.ready() || sequences_.HasTurn(worker));
+  }
+  Slot* TakeSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TakeSteps(Slot* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Release(Slot* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Wakes one worker where there is work to do.
+  void WakeWorker() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (idle_workers_ > 0 && WorkReady(SequenceQueue::kAnyWorker)) work_ready_.Signal();
+  }
+  // Whether steps that a caller brings run on its thread.
+  bool RunsInPlace(const StepTask& first, int64_t rows, bool alone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RunSteps(Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
+  void RunTurn(int worker, Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Constant after construction.
   const Options options_;
+  const int num_workers_;
   Clock* const clock_;
-  const int workers_;
+  std::vector<Slot> slots_;
   std::vector<std::thread> threads_;
+
+  std::atomic<int64_t> queued_steps_ = 0;
+  std::atomic<bool> stopping_ = false;  // Set with mu_ held.
 
   absl::Mutex mu_;
   absl::CondVar work_ready_;
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  int64_t queued_steps_ ABSL_GUARDED_BY(mu_) = 0;
   int idle_workers_ ABSL_GUARDED_BY(mu_) = 0;
+  std::vector<Slot*> free_slots_ ABSL_GUARDED_BY(mu_);
+  StepQueue steps_ ABSL_GUARDED_BY(mu_);
   SequenceQueue sequences_ ABSL_GUARDED_BY(mu_);
-  // Models with ready steps, in the order of their turns; a model is in
-  // `queue_of_` only while it is here, so that an unloaded one leaves no trace.
-  TaskQueue<ModelQueue> turns_ ABSL_GUARDED_BY(mu_);
-  absl::flat_hash_map<const LoadedModel*, ModelQueue*> queue_of_ ABSL_GUARDED_BY(mu_);
-  TaskQueue<ModelQueue> spare_queues_ ABSL_GUARDED_BY(mu_);
-  std::vector<std::unique_ptr<ModelQueue>> all_queues_ ABSL_GUARDED_BY(mu_);
+  // The caller's round before this one: the state of its first step, and when it came.
+  const float* last_state_ ABSL_GUARDED_BY(mu_) = nullptr;
+  absl::Time last_time_ ABSL_GUARDED_BY(mu_);
 };
 
 ComputePool::Core::Core(Options options, Clock* clock)
     : options_(std::move(options)),
+      num_workers_(options_.num_workers > 0 ? options_.num_workers : UsableProcessors()),
       clock_(clock),
-      workers_(options_.num_workers > 0 ? options_.num_workers : UsableProcessors()),
-      sequences_(workers_) {
-  threads_.reserve(static_cast<size_t>(workers_));
-  for (int i = 0; i < workers_; ++i) threads_.emplace_back([this, i] { Work(i); });
+      slots_(static_cast<size_t>(num_workers_)),
+      sequences_(num_workers_),
+      last_time_(absl::InfinitePast()) {
+  {
+    absl::MutexLock lock(&mu_);
+    for (int i = num_workers_ - 1; i >= 0; --i) {
+      Slot& slot = slots_[static_cast<size_t>(i)];
+      slot.index = i;
+      slot.tasks.reserve(size_t{BucketSet::kMaxBatchSize});
+      slot.rows.reserve(size_t{BucketSet::kMaxBatchSize});
+      free_slots_.push_back(&slot);
+    }
+  }
+  threads_.reserve(slots_.size());
+  for (int i = 0; i < num_workers_; ++i) threads_.emplace_back([this, i] { Work(i); });
 }
 
 ComputePool::Core::~Core() {
@@ -118,16 +122,21 @@ ComputePool::Core::~Core() {
 
 absl::Status ComputePool::Core::Submit(StepTask* task) {
   assert(task->model != nullptr);
-  task->queued_at = clock_->Now();
-  absl::MutexLock lock(&mu_);
   if (stopping_) return absl::UnavailableError("the server is shutting down");
-  if (queued_steps_ >= options_.max_queued_steps) {
+  const int64_t waiting = queued_steps_.fetch_add(1, std::memory_order_relaxed);
+  if (waiting >= options_.max_queued_steps) {
+    queued_steps_.fetch_sub(1, std::memory_order_relaxed);
     return absl::ResourceExhaustedError(
-        absl::StrCat("the server's queue is full: ", queued_steps_, " steps wait, the most it holds"));
+        absl::StrCat("the server's queue is full: ", waiting, " steps wait, the most it holds"));
   }
-  ++queued_steps_;
-  QueueOf(task->model)->steps.PushBack(task);
-  work_ready_.Signal();
+  task->queued_at = clock_->Now();
+  if (WorkRound* round = WorkRound::Current(); round != nullptr) {
+    round->Add(task, this);
+    return absl::OkStatus();
+  }
+  TaskQueue<StepTask> steps;
+  steps.PushBack(task);
+  Publish(steps, /*from_caller=*/true);
   return absl::OkStatus();
 }
 
@@ -140,115 +149,145 @@ absl::Status ComputePool::Core::Submit(SequenceTask* task) {
                                                      " sequences wait or run, the most it holds"));
   }
   sequences_.Push(task);
-  work_ready_.Signal();
+  WakeWorker();
   return absl::OkStatus();
 }
 
-ComputePool::Core::ModelQueue* ComputePool::Core::QueueOf(const LoadedModel* model) {
-  ModelQueue*& queue = queue_of_[model];
-  if (queue != nullptr) return queue;
-  if (spare_queues_.empty()) {
-    all_queues_.push_back(std::make_unique<ModelQueue>());
-    queue = all_queues_.back().get();
-  } else {
-    queue = spare_queues_.PopFront();
+void ComputePool::Core::Publish(TaskQueue<StepTask> steps, bool from_caller) {
+  Slot* slot = nullptr;
+  {
+    absl::MutexLock lock(&mu_);
+    const StepTask& first = *steps.front();
+    bool alone = steps_.empty();  // Of one model, with nothing before it.
+    int64_t rows = 0;
+    while (!steps.empty()) {
+      StepTask* task = steps.PopFront();
+      rows += static_cast<int64_t>(task->rows.size());
+      alone = alone && task->model == first.model;
+      steps_.Push(task);
+    }
+    if (from_caller && RunsInPlace(first, rows, alone)) {
+      slot = TakeSlot();
+      TakeSteps(slot);
+    } else {
+      WakeWorker();
+    }
   }
-  queue->model = model;
-  turns_.PushBack(queue);
-  return queue;
-}
-
-void ComputePool::Core::TakeSteps(std::vector<StepTask*>* tasks) {
-  ModelQueue* queue = turns_.PopFront();
-  size_t rows = 0;
-  do {
-    StepTask* task = queue->steps.PopFront();
-    rows += task->rows.size();
-    tasks->push_back(task);
-    --queued_steps_;
-  } while (!queue->steps.empty() &&
-           rows + queue->steps.front()->rows.size() <= size_t{BucketSet::kMaxBatchSize});
-  if (!queue->steps.empty()) {
-    turns_.PushBack(queue);
-    return;
-  }
-  queue_of_.erase(queue->model);
-  spare_queues_.PushBack(queue);
-}
-
-bool ComputePool::Core::Take(Worker* worker) {
-  worker->tasks.clear();
-  worker->turn.reset();
+  if (slot == nullptr) return;
+  RunSteps(slot);
   absl::MutexLock lock(&mu_);
-  while (turns_.empty() && !sequences_.HasTurn(worker->index)) {
-    if (stopping_ && sequences_.size() == 0) return false;
+  Release(slot);
+  // All: the one that a signal finds might be the one that leaves a slice to others.
+  if (WorkReady(SequenceQueue::kAnyWorker)) work_ready_.SignalAll();
+}
+
+bool ComputePool::Core::RunsInPlace(const StepTask& first, int64_t rows, bool alone) {
+  const float* const state = first.rows.front().state;
+  const bool again = std::exchange(last_state_, state) == state;
+  const absl::Duration quiet = first.queued_at - std::exchange(last_time_, first.queued_at);
+  if (!alone || !steps_.ready() || free_slots_.empty()) return false;
+  const absl::Duration cost = first.model->step_costs().Of(rows);
+  return cost <= options_.in_place_limit && rows <= BucketSet::kMaxBatchSize &&
+         (again || quiet >= 4 * cost + kQuiet);
+}
+
+ComputePool::Core::Slot* ComputePool::Core::TakeSlot() {
+  Slot* slot = free_slots_.back();
+  free_slots_.pop_back();
+  return slot;
+}
+
+void ComputePool::Core::TakeSteps(Slot* slot) {
+  slot->tasks.clear();
+  steps_.Take(static_cast<int>(std::min<size_t>(free_slots_.size(), static_cast<size_t>(idle_workers_))) + 1,
+              &slot->tasks);
+  slot->model = slot->tasks.front()->model;
+  queued_steps_.fetch_sub(static_cast<int64_t>(slot->tasks.size()), std::memory_order_relaxed);
+}
+
+void ComputePool::Core::Release(Slot* slot) {
+  if (slot->model != nullptr) steps_.Done(std::exchange(slot->model, nullptr));
+  free_slots_.push_back(slot);
+}
+
+ComputePool::Core::Slot* ComputePool::Core::Take(int worker, Slot* done) {
+  absl::MutexLock lock(&mu_);
+  if (done != nullptr) Release(done);
+  while (!WorkReady(worker)) {
+    // What waits while no worker may take it is for those that run its kind now.
+    if (stopping_ && steps_.empty() && sequences_.size() == 0) {
+      work_ready_.SignalAll();
+      return nullptr;
+    }
     ++idle_workers_;
     work_ready_.Wait(&mu_);
     --idle_workers_;
   }
-  if (!sequences_.HasTurn(worker->index) || (worker->steps_next && !turns_.empty())) {
-    TakeSteps(&worker->tasks);
-    worker->steps_next = false;
+  Slot* slot = TakeSlot();
+  slot->turn.reset();
+  if (!sequences_.HasTurn(worker) || (slot->steps_next && steps_.ready())) {
+    TakeSteps(slot);
+    slot->steps_next = false;
   } else {
-    worker->turn = sequences_.Take(worker->index);
-    worker->steps_next = true;
+    slot->turn = sequences_.Take(worker);
+    slot->steps_next = true;
   }
   // Slices come free without a submit: whoever takes work wakes the next.
-  if (!turns_.empty() || sequences_.HasTurn(worker->index)) work_ready_.Signal();
-  return true;
+  WakeWorker();
+  return slot;
 }
 
-void ComputePool::Core::Work(int index) {
+void ComputePool::Core::Work(int worker) {
   const SingleOmpThread one_thread;
-  Worker worker;
-  worker.index = index;
-  worker.tasks.reserve(size_t{BucketSet::kMaxBatchSize});
-  worker.rows.reserve(size_t{BucketSet::kMaxBatchSize});
-  while (Take(&worker)) {
-    if (worker.turn.has_value()) {
-      RunTurn(*worker.turn);
+  Slot* slot = nullptr;
+  while ((slot = Take(worker, slot)) != nullptr) {
+    if (slot->turn.has_value()) {
+      RunTurn(worker, slot);
     } else {
-      RunSteps(&worker);
+      RunSteps(slot);
     }
   }
 }
 
-void ComputePool::Core::RunSteps(Worker* worker) {
+void ComputePool::Core::RunSteps(Slot* slot) {
+  // What follows from the results is submitted, and told, together.
+  WorkRound round(WorkRound::Thread::kWorker);
   const absl::Time begun = clock_->Now();
   absl::Time oldest = begun;
   size_t kept = 0;
-  worker->rows.clear();
-  for (StepTask* task : worker->tasks) {
+  slot->rows.clear();
+  for (StepTask* task : slot->tasks) {
     if (task->deadline < begun) {
       task->OnStepDone(absl::DeadlineExceededError("the step's deadline passed while it waited"));
       continue;
     }
     oldest = std::min(oldest, task->queued_at);
-    worker->rows.insert(worker->rows.end(), task->rows.begin(), task->rows.end());
-    worker->tasks[kept++] = task;
+    slot->rows.insert(slot->rows.end(), task->rows.begin(), task->rows.end());
+    slot->tasks[kept++] = task;
   }
   if (kept == 0) return;
-  worker->tasks.resize(kept);
-  // The tasks, and with them what pins the model, may be gone once they are told.
-  const LoadedModel& model = *worker->tasks.front()->model;
-  const absl::Status status = model.replica(worker->index).RunSteps(worker->rows);
+  slot->tasks.resize(kept);
+  const LoadedModel& model = *slot->model;
+  const absl::Status status = model.replica(slot->index).RunSteps(slot->rows);
   if (options_.observe_batch) {
-    options_.observe_batch(model, static_cast<int64_t>(worker->rows.size()), begun - oldest,
+    options_.observe_batch(model, static_cast<int64_t>(slot->rows.size()), begun - oldest,
                            clock_->Now() - begun);
   }
-  for (StepTask* task : worker->tasks) task->OnStepDone(status);
+  // The tasks, and with them what pins the model, may be gone once they are told.
+  for (StepTask* task : slot->tasks) task->OnStepDone(status);
 }
 
-void ComputePool::Core::RunTurn(const SequenceQueue::Turn& turn) {
-  const absl::Status status = SequenceQueue::Run(turn, turn.task->model->replica(turn.worker), clock_->Now());
+void ComputePool::Core::RunTurn(int worker, Slot* slot) {
+  const SequenceQueue::Turn& turn = *slot->turn;
+  const absl::Status status = SequenceQueue::Run(turn, turn.task->model->replica(slot->index), clock_->Now());
   std::optional<absl::Status> end;
   {
     absl::MutexLock lock(&mu_);
     end = sequences_.Finish(turn, status, idle_workers_ > 0);
-    if (sequences_.LeavesToOthers(turn.worker)) work_ready_.Signal();
-    if (stopping_ && sequences_.size() == 0) work_ready_.SignalAll();
+    if (sequences_.LeavesToOthers(worker)) WakeWorker();
   }
   if (!end.has_value()) return;
+  const WorkRound round(WorkRound::Thread::kWorker);
   turn.task->run.reset();
   turn.task->OnSequenceDone(*end);
 }

@@ -15,6 +15,7 @@ absl::StatusOr<std::shared_ptr<const LoadedModel>> LoadedModel::Create(std::stri
     GRUSERVE_ASSIGN_OR_RETURN(std::unique_ptr<Replica> replica, Replica::Create(model));
     loaded->replicas_.push_back(std::move(replica));
   }
+  GRUSERVE_ASSIGN_OR_RETURN(loaded->step_costs_, StepCosts::Measure(*loaded->replicas_.front()));
   loaded->slab_ = std::make_unique<StateSlab>(model->config().state_size());
   loaded->name_ = std::move(name);
   loaded->version_ = version;

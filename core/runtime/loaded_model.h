@@ -18,6 +18,7 @@
 #include "core/model/model.h"
 #include "core/model/replica.h"
 #include "core/runtime/state_slab.h"
+#include "core/runtime/step_costs.h"
 
 namespace gruserve {
 
@@ -38,6 +39,8 @@ class LoadedModel {
   const GruConfig& config() const { return model_->config(); }
   Replica& replica(int worker) const { return *replicas_[static_cast<size_t>(worker)]; }
   StateSlab& slab() const { return *slab_; }
+  // As measured when it was loaded.
+  const StepCosts& step_costs() const { return step_costs_; }
 
  private:
   LoadedModel() = default;
@@ -48,6 +51,7 @@ class LoadedModel {
   std::shared_ptr<const Model> model_;
   std::vector<std::unique_ptr<Replica>> replicas_;
   std::unique_ptr<StateSlab> slab_;
+  StepCosts step_costs_;
 };
 
 using ModelHandle = std::shared_ptr<const LoadedModel>;

@@ -30,6 +30,9 @@ namespace gruserve {
 
 class SequenceQueue {
  public:
+  // Asks on behalf of whichever worker.
+  static constexpr int kAnyWorker = -2;
+
   // What one worker does before it looks for other work.
   struct Turn {
     SequenceTask* task = nullptr;

@@ -1,7 +1,6 @@
 #include "core/session/session.h"
 
 #include <limits>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,22 +15,17 @@ constexpr int64_t kOverheadBytes = 2048;
 // When a refused client may try again.
 constexpr int64_t kRetryAfterMs = 10;
 
-absl::Status OverCredit(int64_t max_inflight) {
-  return absl::ResourceExhaustedError(
-      absl::StrCat("more than max_inflight = ", max_inflight, " operations of the session wait or run"));
-}
-
 }  // namespace
 
-Session::Session(Options options, const std::vector<float>& h_0, std::weak_ptr<SessionOwner> owner,
-                 Executor* executor, Clock* clock)
-    : options_(std::move(options)),
-      owner_(std::move(owner)),
-      executor_(executor),
-      clock_(clock),
-      state_(options_.model.get(), rows()),
-      holder_(options_.holder),
-      last_done_(clock->Now()) {
+Session::Session(Options options, const std::vector<float>& h_0,
+                 std::shared_ptr<SessionSurroundings> surroundings)
+    : id_(std::move(options.id)),
+      model_(std::move(options.model)),
+      batch_size_(options.batch_size),
+      surroundings_(std::move(surroundings)),
+      state_(model_.get(), rows()),
+      holder_(options.holder),
+      last_done_(surroundings_->clock->Now()) {
   if (!h_0.empty()) state_.Set(h_0);
 }
 
@@ -41,71 +35,81 @@ int64_t Session::MemoryBytes(const LoadedModel& model, int64_t rows) {
 }
 
 void Session::Submit(SessionOp op, std::shared_ptr<SessionSink> sink) {
-  Queued queued;
-  queued.op = std::move(op);
-  queued.sink = std::move(sink);
-  std::optional<Queued> overrun;
+  SessionOpResult refusal;
+  SessionActivity* pumped = nullptr;
   {
     absl::MutexLock lock(&mu_);
-    Admit(&queued);
-    if (queued.over_credit && over_credit_ >= kRefusedPerCredit * options_.max_inflight) {
-      overrun = std::move(queued);
-    } else if (!Enqueue(std::move(queued))) {
-      return;
+    const bool was_closing = closing_;
+    if (Admit(op, sink.get(), &refusal)) {
+      QueuedOp queued;
+      queued.epoch = epoch_;
+      queued.in_flight = closing_ == was_closing;
+      queued.op = std::move(op);
+      queued.sink = std::move(sink);
+      pumped = Enqueue(std::move(queued));
+      if (pumped == nullptr) return;
     }
   }
-  if (overrun) {
-    RefuseOverrun(*std::move(overrun));
-  } else {
-    Pump();
+  if (pumped != nullptr) {
+    Pump(*pumped);
+  } else if (sink != nullptr) {
+    sink->OnOpDone(op, refusal);
   }
 }
 
-void Session::Admit(Queued* queued) {
-  SessionOp& op = queued->op;
+bool Session::Admit(const SessionOp& op, const SessionSink* sink, SessionOpResult* refusal) {
   const bool close = op.kind == SessionOpKind::kClose;
-  const bool allowed = holder_ == nullptr || queued->sink.get() == holder_ || (close && op.close_held);
-  queued->epoch = allowed ? epoch_ : 0;
-  if (close && allowed && !closing_) {
-    closing_ = true;  // Closing needs no credit, once.
-    return;
+  refusal->index = op.index;
+  refusal->expected_step = ledger_.next() + places_ahead_;
+  if (holder_ != nullptr && sink != holder_ && !(close && op.close_held)) {
+    refusal->status = Fenced();
+    refusal->reason = SessionErrorReason::kFenced;
+    return false;
   }
-  queued->over_credit = !allowed || in_flight_ >= options_.max_inflight;
-  queued->in_flight = !queued->over_credit;
-  if (!queued->over_credit) return;
-  op.values = {};
-  if (op.refused.ok()) op.refused = OverCredit(options_.max_inflight);
+  if (close && !closing_) {  // Closing needs no credit, once.
+    closing_ = true;
+    return true;
+  }
+  if (in_flight_ >= surroundings_->max_inflight) {
+    refusing_ = true;
+    refusal->status = absl::ResourceExhaustedError(absl::StrCat(
+        "more than max_inflight = ", surroundings_->max_inflight, " operations of the session wait or run"));
+    refusal->reason = SessionErrorReason::kCredits;
+    refusal->retry_after_ms = kRetryAfterMs;
+    return false;
+  }
+  if (refusing_ && op.kind == SessionOpKind::kStep && op.index == 0) {
+    refusal->status = StepLedger::Barred(refusal->expected_step);
+    refusal->reason = SessionErrorReason::kBarrier;
+    return false;
+  }
+  refusing_ = false;
+  return true;
 }
 
-bool Session::Enqueue(Queued queued) {
+absl::Status Session::Fenced() const {
+  return absl::AbortedError(
+      absl::StrCat("another stream holds session \"", id(), "\", under epoch ", epoch_));
+}
+
+SessionActivity* Session::Enqueue(QueuedOp queued) {
   if (queued.in_flight) ++in_flight_;
-  if (queued.over_credit) ++over_credit_;
-  queue_.push_back(std::move(queued));
-  return !std::exchange(busy_, true);
-}
-
-void Session::RefuseOverrun(Queued queued) {
-  if (const auto owner = owner_.lock()) owner->OnOverrun(*this, queued.sink.get());
-  SessionOpResult result;
-  result.status = OverCredit(options_.max_inflight);
-  result.reason = SessionErrorReason::kCredits;
-  result.index = queued.op.index;
-  result.retry_after_ms = kRetryAfterMs;
-  {
-    absl::MutexLock lock(&mu_);
-    result.expected_step = ledger_.next();
-  }
-  if (queued.sink != nullptr) queued.sink->OnOpDone(std::move(queued.op), std::move(result));
+  if (queued.read == nullptr) places_ahead_ += LogPlaces(queued.op);
+  const bool first = activity_ == nullptr;
+  if (first) activity_ = surroundings_->shelf.Take();
+  activity_->queue.push_back(std::move(queued));
+  return first ? activity_.get() : nullptr;
 }
 
 void Session::ReadState(ReadDone done) {
-  Queued queued;
+  QueuedOp queued;
   queued.read = std::move(done);
+  SessionActivity* pumped = nullptr;
   {
     absl::MutexLock lock(&mu_);
-    if (!Enqueue(std::move(queued))) return;
+    pumped = Enqueue(std::move(queued));
   }
-  Pump();
+  if (pumped != nullptr) Pump(*pumped);
 }
 
 SessionDescription Session::Describe() const {
@@ -115,16 +119,16 @@ SessionDescription Session::Describe() const {
 
 SessionDescription Session::DescribeLocked() const {
   SessionDescription description;
-  description.id = options_.id;
-  description.model_name = options_.model->name();
-  description.model_version = options_.model->version();
-  description.batch_size = options_.batch_size;
+  description.id = id_;
+  description.model_name = model_->name();
+  description.model_version = model_->version();
+  description.batch_size = batch_size_;
   description.epoch = epoch_;
   description.next_step = ledger_.next();
-  description.max_inflight = options_.max_inflight;
+  description.max_inflight = surroundings_->max_inflight;
   description.attached = holder_ != nullptr;
   description.memory_bytes = memory_bytes();
-  description.idle = in_flight_ > 0 ? absl::ZeroDuration() : clock_->Now() - last_done_;
+  description.idle = in_flight_ > 0 ? absl::ZeroDuration() : surroundings_->clock->Now() - last_done_;
   return description;
 }
 
@@ -133,7 +137,7 @@ absl::StatusOr<uint64_t> Session::Attach(const SessionSink* holder) {
   if (!ended_.ok()) return ended_;
   if (closing_) return absl::NotFoundError(absl::StrCat("session \"", id(), "\" is being closed"));
   holder_ = holder;
-  last_done_ = clock_->Now();
+  last_done_ = surroundings_->clock->Now();
   return ++epoch_;
 }
 
@@ -144,7 +148,7 @@ void Session::Detach() {
 
 Session::IdleVerdict Session::EndIfIdleSince(absl::Time latest, const absl::Status& why) {
   absl::MutexLock lock(&mu_);
-  if (busy_) return {false, clock_->Now()};
+  if (activity_ != nullptr) return {false, surroundings_->clock->Now()};
   if (last_done_ > latest) return {false, last_done_};
   ended_ = why;
   ended_reason_ = SessionErrorReason::kEvictedIdle;
@@ -152,74 +156,74 @@ Session::IdleVerdict Session::EndIfIdleSince(absl::Time latest, const absl::Stat
   return {true, last_done_};
 }
 
-void Session::Pump() {
-  while (TakeNext()) {
-    if (Start()) return;  // The executor's thread goes on.
-    Complete();
+void Session::Pump(SessionActivity& activity) {
+  while (TakeNext(activity)) {
+    if (Start(activity)) return;  // The executor's thread goes on.
+    Complete(activity);
   }
 }
 
-bool Session::TakeNext() {
-  absl::MutexLock lock(&mu_);
-  if (queue_.empty()) {
-    current_ = {};
-    busy_ = false;
-    return false;
+bool Session::TakeNext(SessionActivity& activity) {
+  activity.current = {};
+  activity.result = {};
+  activity.allowed = false;
+  std::unique_ptr<SessionActivity> idle;
+  {
+    absl::MutexLock lock(&mu_);
+    if (!activity.queue.empty()) {
+      activity.current = std::move(activity.queue.front());
+      activity.queue.pop_front();
+      if (activity.current.read == nullptr) {
+        Judge(activity);
+      } else {
+        activity.allowed = ended_.ok();
+      }
+      return true;
+    }
+    idle = std::move(activity_);
   }
-  current_ = std::move(queue_.front());
-  queue_.pop_front();
-  if (current_.over_credit) --over_credit_;
-  result_ = {};
-  allowed_ = false;
-  if (current_.read == nullptr) {
-    Judge();
-  } else {
-    allowed_ = ended_.ok();
-  }
-  return true;
+  surroundings_->shelf.Put(std::move(idle));
+  return false;
 }
 
-void Session::Judge() {
+void Session::Judge(SessionActivity& activity) {
+  SessionOpResult& result = activity.result;
   if (!ended_.ok()) {
-    result_.status = ended_;
-    result_.reason = ended_reason_;
+    result.status = ended_;
+    result.reason = ended_reason_;
     return;
   }
-  if (current_.epoch != epoch_) {
-    result_.status =
-        absl::AbortedError(absl::StrCat("another stream holds session \"", id(), "\", under epoch ", epoch_));
-    result_.reason = SessionErrorReason::kFenced;
+  if (activity.current.epoch != epoch_) {
+    result.status = Fenced();
+    result.reason = SessionErrorReason::kFenced;
     return;
   }
-  StepLedger::Verdict verdict = ledger_.Judge(current_.op);
-  allowed_ = verdict.status.ok();
-  result_.status = std::move(verdict.status);
-  result_.reason = verdict.reason;
-  result_.index = verdict.index;
-  if (current_.over_credit && result_.status.code() == absl::StatusCode::kResourceExhausted) {
-    result_.reason = SessionErrorReason::kCredits;
-    result_.retry_after_ms = kRetryAfterMs;
-  }
+  StepLedger::Verdict verdict = ledger_.Judge(activity.current.op);
+  activity.allowed = verdict.status.ok();
+  result.status = std::move(verdict.status);
+  result.reason = verdict.reason;
+  result.index = verdict.index;
 }
 
-void Session::Complete() {
-  if (current_.read != nullptr) {
-    std::vector<float> values = allowed_ ? state_.Get() : std::vector<float>();
-    SessionDescription description = Describe();
-    const ReadDone read = std::move(current_.read);
-    read(std::move(description), std::move(values));
+void Session::Complete(SessionActivity& activity) {
+  QueuedOp& current = activity.current;
+  SessionOpResult& result = activity.result;
+  if (current.read != nullptr) {
+    std::vector<float> values = activity.allowed ? state_.Get() : std::vector<float>();
+    current.read(Describe(), std::move(values));
     return;
   }
   {
     absl::MutexLock lock(&mu_);
-    if (allowed_ && result_.status.ok()) ledger_.Applied(LogPlaces(current_.op));
-    if (allowed_ && !result_.status.ok()) ledger_.Failed();
-    if (current_.in_flight) --in_flight_;
-    last_done_ = clock_->Now();
-    result_.expected_step = ledger_.next();
+    const int64_t places = LogPlaces(current.op);
+    places_ahead_ -= places;
+    if (activity.allowed && result.status.ok()) ledger_.Applied(places);
+    if (activity.allowed && !result.status.ok()) ledger_.Failed();
+    if (current.in_flight) --in_flight_;
+    last_done_ = surroundings_->clock->Now();
+    result.expected_step = ledger_.next();
   }
-  const std::shared_ptr<SessionSink> sink = std::move(current_.sink);
-  if (sink != nullptr) sink->OnOpDone(std::move(current_.op), std::move(result_));
+  if (current.sink != nullptr) current.sink->OnOpDone(current.op, result);
 }
 
 }  // namespace gruserve

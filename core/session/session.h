@@ -2,15 +2,14 @@
 // operations that moved it.
 //
 // Thread-safe. At most one operation runs at a time; the others wait in order.
-// Ownership is the lock: whoever set `busy_` (the pump) alone touches the state
-// and what runs, and it alone delivers results, so they come in order. No lock
-// is held over compute or while a sink is called.
+// Ownership is the lock: whoever lent the session its activity (the pump) alone
+// touches the state and what runs, and it alone delivers results, so they come in
+// order. No lock is held over compute or while a sink is called.
 
 #ifndef GRUSERVE_CORE_SESSION_SESSION_H_
 #define GRUSERVE_CORE_SESSION_SESSION_H_
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,6 +23,7 @@
 #include "core/base/clock.h"
 #include "core/runtime/executor.h"
 #include "core/runtime/loaded_model.h"
+#include "core/session/session_activity.h"
 #include "core/session/session_op.h"
 #include "core/session/session_state.h"
 #include "core/session/step_ledger.h"
@@ -60,46 +60,51 @@ class SessionOwner {
   virtual ~SessionOwner() = default;
   // A kClose whose result goes to `closer` ended it; its state is freed.
   virtual void OnClosed(Session& session, const SessionSink* closer) = 0;
-  // `sink` sent far more than its credits: the session must be taken from it.
-  virtual void OnOverrun(Session& session, const SessionSink* sink) = 0;
+};
+
+// What all sessions of a table have in common. Constant, but for the shelf, which
+// is thread-safe.
+struct SessionSurroundings {
+  std::weak_ptr<SessionOwner> owner;
+  Executor* executor = nullptr;
+  Clock* clock = nullptr;
+  int64_t max_inflight = 64;  // Operations of a session, waiting or running.
+  ActivityShelf shelf;
 };
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  // Refused operations that may wait for their turn, for each one that is allowed
-  // in flight. Beyond that the stream loses the session (see SessionSink).
-  static constexpr int64_t kRefusedPerCredit = 16;
-
   struct Options {
     std::string id;
     ModelHandle model;
     int64_t batch_size = 0;
-    int64_t max_inflight = 64;
     const SessionSink* holder = nullptr;
   };
   using ReadDone = std::function<void(SessionDescription, std::vector<float>)>;
 
   // With a state of `h_0` [layers, rows, H], zeros where empty. SessionTable makes
-  // sessions. REQUIRES: `executor` and `clock` outlive the session.
-  Session(Options options, const std::vector<float>& h_0, std::weak_ptr<SessionOwner> owner,
-          Executor* executor, Clock* clock);
+  // sessions. REQUIRES: executor and clock outlive the session.
+  Session(Options options, const std::vector<float>& h_0, std::shared_ptr<SessionSurroundings> surroundings);
 
   // Bytes that a session of `model` with `rows` batch rows is charged for.
   static int64_t MemoryBytes(const LoadedModel& model, int64_t rows);
 
   // Constant for the session's life.
-  const std::string& id() const { return options_.id; }
-  const ModelHandle& model() const { return options_.model; }
+  const std::string& id() const { return id_; }
+  const ModelHandle& model() const { return model_; }
   // 0: unbatched; n: rows.
-  int64_t batch_size() const { return options_.batch_size; }
+  int64_t batch_size() const { return batch_size_; }
   // Batch rows: 1 where unbatched.
-  int64_t rows() const { return options_.batch_size == 0 ? 1 : options_.batch_size; }
-  int64_t memory_bytes() const { return MemoryBytes(*options_.model, rows()); }
+  int64_t rows() const { return batch_size_ == 0 ? 1 : batch_size_; }
+  int64_t memory_bytes() const { return MemoryBytes(*model_, rows()); }
 
   // Queues `op`; its result goes to `sink` (null: nowhere), in order. Never fails:
-  // a refusal (credits, barrier, closed) is a result as well. An operation of a
-  // sink that lost the session, or that never had it, is refused with ABORTED,
-  // kFenced, and moves nothing.
+  // a refusal (barrier, closed) is a result as well. What never enters the queue is
+  // answered at once, ahead of what waits there, and moves nothing:
+  //   ABORTED, kFenced              the sink lost the session, or never had it
+  //   RESOURCE_EXHAUSTED, kCredits  max_inflight operations wait or run already
+  //   FAILED_PRECONDITION, kBarrier an un-indexed step after such a refusal
+  // `expected_step` is then the next index if all that waits succeeds.
   void Submit(SessionOp op, std::shared_ptr<SessionSink> sink) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Calls `done` between two operations, in turn with those submitted, with the
@@ -128,81 +133,51 @@ class Session : public std::enable_shared_from_this<Session> {
   void FreeState() { state_.Free(); }
 
  private:
-  // One place in the queue: an operation, or a read.
-  struct Queued {
-    SessionOp op;
-    std::shared_ptr<SessionSink> sink;
-    ReadDone read;
-    uint64_t epoch = 0;      // Under which it was submitted; 0: never runs.
-    bool in_flight = false;  // Counts against max_inflight.
-    bool over_credit = false;
-  };
-  class StepRun : public StepTask {
-   public:
-    explicit StepRun(Session* session) : session_(session) {}
-    void OnStepDone(const absl::Status& status) override { session_->FinishStep(status); }
+  friend struct SessionActivity;
 
-   private:
-    Session* const session_;
-  };
-  class ChunkRun : public SequenceTask {
-   public:
-    explicit ChunkRun(Session* session) : session_(session) {}
-    void OnSequenceDone(const absl::Status& status) override { session_->FinishChunk(status); }
-
-   private:
-    Session* const session_;
-  };
-
-  // Queues; answers whether the caller has become the pump.
-  bool Enqueue(Queued queued) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Admit(Queued* queued) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Answers at once what the queue has no place for, after the stream lost the session.
-  void RefuseOverrun(Queued queued) ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether `op` enters the queue; if not, `refusal` is its result.
+  bool Admit(const SessionOp& op, const SessionSink* sink, SessionOpResult* refusal)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status Fenced() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Queues; answers the activity where the caller has become the pump.
+  SessionActivity* Enqueue(QueuedOp queued) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   SessionDescription DescribeLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  // The pump's own. REQUIRES: the caller is the pump.
-  void Pump() ABSL_LOCKS_EXCLUDED(mu_);
-  bool TakeNext() ABSL_LOCKS_EXCLUDED(mu_);
-  void Judge() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool Start() ABSL_LOCKS_EXCLUDED(mu_);
-  absl::Status CheckValues() const;
-  absl::Status StartStep();
-  absl::Status StartChunk();
-  void FinishStep(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
-  void FinishChunk(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
-  void SetStateNow();
-  void CloseNow() ABSL_LOCKS_EXCLUDED(mu_);
-  void Complete() ABSL_LOCKS_EXCLUDED(mu_);
+  // The pump's. REQUIRES: the caller is the pump.
+  void Pump(SessionActivity& activity) ABSL_LOCKS_EXCLUDED(mu_);
+  bool TakeNext(SessionActivity& activity) ABSL_LOCKS_EXCLUDED(mu_);
+  void Judge(SessionActivity& activity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool Start(SessionActivity& activity) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status CheckValues(const SessionOp& op) const;
+  absl::Status StartStep(SessionActivity& activity);
+  absl::Status StartChunk(SessionActivity& activity);
+  void FinishStep(SessionActivity& activity, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  void FinishChunk(SessionActivity& activity, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  void SetStateNow(SessionActivity& activity);
+  void CloseNow(const SessionSink* closer) ABSL_LOCKS_EXCLUDED(mu_);
+  void Complete(SessionActivity& activity) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Constant after construction.
-  const Options options_;
-  const std::weak_ptr<SessionOwner> owner_;
-  Executor* const executor_;
-  Clock* const clock_;
+  const std::string id_;
+  const ModelHandle model_;
+  const int64_t batch_size_;
+  const std::shared_ptr<SessionSurroundings> surroundings_;
 
-  // The pump's.
-  SessionState state_;
-  Queued current_;
-  SessionOpResult result_;
-  bool allowed_ = false;           // Whether `current_` may run.
-  std::shared_ptr<Session> self_;  // Keeps the session while the executor has it.
-  std::vector<StepRow> step_rows_;
-  StepRun step_run_{this};
-  ChunkRun chunk_run_{this};
+  SessionState state_;  // The pump's.
 
   mutable absl::Mutex mu_;
-  std::deque<Queued> queue_ ABSL_GUARDED_BY(mu_);
-  bool busy_ ABSL_GUARDED_BY(mu_) = false;  // A pump is at work.
+  // Here while operations wait or run: then there is a pump.
+  std::unique_ptr<SessionActivity> activity_ ABSL_GUARDED_BY(mu_);
   StepLedger ledger_ ABSL_GUARDED_BY(mu_);
-  int64_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t over_credit_ ABSL_GUARDED_BY(mu_) = 0;  // Refused ones that still wait.
+  int64_t places_ahead_ ABSL_GUARDED_BY(mu_) = 0;  // Of the log, that wait or run.
   uint64_t epoch_ ABSL_GUARDED_BY(mu_) = 1;
   const SessionSink* holder_ ABSL_GUARDED_BY(mu_);
-  bool closing_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Time last_done_ ABSL_GUARDED_BY(mu_);
   absl::Status ended_ ABSL_GUARDED_BY(mu_);  // OK while it lives, then why it does not.
   SessionErrorReason ended_reason_ ABSL_GUARDED_BY(mu_) = SessionErrorReason::kNone;
-  absl::Time last_done_ ABSL_GUARDED_BY(mu_);
+  int32_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;
+  bool closing_ ABSL_GUARDED_BY(mu_) = false;
+  bool refusing_ ABSL_GUARDED_BY(mu_) = false;  // Un-indexed steps, since one had no credit.
 };
 
 }  // namespace gruserve

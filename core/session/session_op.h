@@ -75,14 +75,13 @@ class SessionSink {
   virtual ~SessionSink() = default;
 
   // The result of one operation, exactly one for each Submit; in order for each
-  // session. Short, and with no lock of a session held; it may come within the
-  // Submit itself, from any other thread, and after OnDetached.
-  virtual void OnOpDone(SessionOp op, SessionOpResult result) = 0;
+  // session, but for what is refused at once (see Session::Submit). Short, and with no lock of a session
+  // held; it may come within the Submit itself, from any other thread, and after OnDetached.
+  virtual void OnOpDone(const SessionOp& op, const SessionOpResult& result) = 0;
 
   // The session that was attached here as `handle` is no longer: fenced (ABORTED,
-  // kFenced; `epoch` is the new one), evicted (NOT_FOUND, kEvictedIdle), closed
-  // from outside (NOT_FOUND, kNone), or let go because far more operations came
-  // than it had credits for (RESOURCE_EXHAUSTED, kCredits; it stays detached).
+  // kFenced; `epoch` is the new one), evicted (NOT_FOUND, kEvictedIdle), or closed
+  // from outside (NOT_FOUND, kNone).
   virtual void OnDetached(uint32_t handle, const absl::Status& status, SessionErrorReason reason,
                           uint64_t epoch) = 0;
 };

@@ -175,20 +175,4 @@ void SessionRoster::OnClosed(Session& session, const SessionSink* closer) {
       .Tell();
 }
 
-void SessionRoster::OnOverrun(Session& session, const SessionSink* sink) {
-  Notice notice;
-  {
-    absl::MutexLock lock(&mu);
-    Entry* entry = EntryOf(session);
-    if (entry == nullptr || entry->attachment.sink == nullptr || entry->attachment.sink.get() != sink) return;
-    notice.attachment = Release(entry);
-    notice.epoch = entry->epoch;
-  }
-  notice.status = absl::ResourceExhaustedError(
-      absl::StrCat("far more operations of session \"", session.id(),
-                   "\" came than its max_inflight = ", options_.max_inflight, ": it is detached, resume it"));
-  notice.reason = SessionErrorReason::kCredits;
-  notice.Tell();
-}
-
 }  // namespace gruserve

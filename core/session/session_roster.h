@@ -97,7 +97,6 @@ class SessionRoster : public SessionOwner {
 
   // From sessions.
   void OnClosed(Session& session, const SessionSink* closer) override ABSL_LOCKS_EXCLUDED(mu);
-  void OnOverrun(Session& session, const SessionSink* sink) override ABSL_LOCKS_EXCLUDED(mu);
 
   mutable absl::Mutex mu;
   SessionTable::Counters counters ABSL_GUARDED_BY(mu);

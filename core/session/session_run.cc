@@ -10,37 +10,37 @@
 namespace gruserve {
 
 // Answers whether the executor has it now; if not, `result_` is complete.
-bool Session::Start() {
-  if (current_.read != nullptr || !allowed_) return false;
-  result_.status = CheckValues();
-  if (!result_.status.ok()) return false;
-  switch (current_.op.kind) {
+bool Session::Start(SessionActivity& activity) {
+  if (activity.current.read != nullptr || !activity.allowed) return false;
+  activity.result.status = CheckValues(activity.current.op);
+  if (!activity.result.status.ok()) return false;
+  switch (activity.current.op.kind) {
     case SessionOpKind::kSetState:
-      SetStateNow();
+      SetStateNow(activity);
       return false;
     case SessionOpKind::kClose:
-      CloseNow();
+      CloseNow(activity.current.sink.get());
       return false;
     case SessionOpKind::kStep:
       break;
   }
   // A batch wider than a bucket runs in several calls: as a chunk, so that one
   // that fails half-way leaves the state as it was.
-  const bool chunk = current_.op.time_steps > 1 || rows() > BucketSet::kMaxBatchSize;
-  absl::Status submitted = chunk ? StartChunk() : StartStep();
+  const bool chunk = activity.current.op.time_steps > 1 || rows() > BucketSet::kMaxBatchSize;
+  absl::Status submitted = chunk ? StartChunk(activity) : StartStep(activity);
   if (submitted.ok()) return true;  // Already over, perhaps: touch nothing.
-  self_.reset();
+  activity.keeper.reset();
   if (chunk) state_.EndDraft(/*keep=*/false);
-  if (submitted.code() == absl::StatusCode::kUnavailable) result_.reason = SessionErrorReason::kDraining;
-  if (submitted.code() == absl::StatusCode::kResourceExhausted) result_.retry_after_ms = 10;
-  result_.status = std::move(submitted);
-  result_.output.clear();
+  if (submitted.code() == absl::StatusCode::kUnavailable)
+    activity.result.reason = SessionErrorReason::kDraining;
+  if (submitted.code() == absl::StatusCode::kResourceExhausted) activity.result.retry_after_ms = 10;
+  activity.result.status = std::move(submitted);
+  activity.result.output.clear();
   return false;
 }
 
-absl::Status Session::CheckValues() const {
+absl::Status Session::CheckValues(const SessionOp& op) const {
   const GruConfig& config = model()->config();
-  const SessionOp& op = current_.op;
   const auto size = static_cast<int64_t>(op.values.size());
   if (op.kind == SessionOpKind::kStep) {
     const int64_t step_size = rows() * config.input_size;
@@ -56,73 +56,74 @@ absl::Status Session::CheckValues() const {
                                                  "\" expects ", rows() * config.state_size()));
 }
 
-absl::Status Session::StartStep() {
+absl::Status Session::StartStep(SessionActivity& activity) {
   const GruConfig& config = model()->config();
-  result_.output.resize(static_cast<size_t>(rows() * config.output_size()));
-  step_rows_.resize(static_cast<size_t>(rows()));
+  activity.result.output.resize(static_cast<size_t>(rows() * config.output_size()));
+  activity.step_rows.resize(static_cast<size_t>(rows()));
   for (int64_t row = 0; row < rows(); ++row) {
-    step_rows_[static_cast<size_t>(row)] = {current_.op.values.data() + row * config.input_size,
-                                            state_.rows()[static_cast<size_t>(row)],
-                                            result_.output.data() + row * config.output_size()};
+    activity.step_rows[static_cast<size_t>(row)] = {
+        activity.current.op.values.data() + row * config.input_size, state_.rows()[static_cast<size_t>(row)],
+        activity.result.output.data() + row * config.output_size()};
   }
-  step_run_.model = model().get();
-  step_run_.rows = step_rows_;
-  step_run_.deadline = current_.op.deadline;
-  self_ = shared_from_this();
-  return executor_->SubmitStep(&step_run_);
+  activity.step.model = model().get();
+  activity.step.rows = activity.step_rows;
+  activity.step.deadline = activity.current.op.deadline;
+  activity.keeper = shared_from_this();
+  return surroundings_->executor->SubmitStep(&activity.step);
 }
 
-absl::Status Session::StartChunk() {
+absl::Status Session::StartChunk(SessionActivity& activity) {
   const GruConfig& config = model()->config();
-  result_.output.resize(static_cast<size_t>(current_.op.time_steps * rows() * config.output_size()));
-  SequenceCall& call = chunk_run_.call;
+  activity.result.output.resize(
+      static_cast<size_t>(activity.current.op.time_steps * rows() * config.output_size()));
+  SequenceCall& call = activity.chunk.call;
   call = {};
-  call.time_steps = current_.op.time_steps;
+  call.time_steps = activity.current.op.time_steps;
   call.batch_size = rows();
-  call.input = current_.op.values.data();
+  call.input = activity.current.op.values.data();
   call.input_time_stride = rows() * config.input_size;
   call.input_batch_stride = config.input_size;
-  call.output = result_.output.data();
+  call.output = activity.result.output.data();
   call.output_time_stride = rows() * config.output_size();
   call.output_batch_stride = config.output_size();
   call.states = state_.StartDraft();
-  chunk_run_.model = model().get();
-  chunk_run_.deadline = current_.op.deadline;
-  self_ = shared_from_this();
-  return executor_->SubmitSequence(&chunk_run_);
+  activity.chunk.model = model().get();
+  activity.chunk.deadline = activity.current.op.deadline;
+  activity.keeper = shared_from_this();
+  return surroundings_->executor->SubmitSequence(&activity.chunk);
 }
 
-void Session::FinishStep(const absl::Status& status) {
-  const std::shared_ptr<Session> self = std::move(self_);
-  result_.status = status;
-  if (!status.ok()) result_.output.clear();
-  if (status.ok() && current_.op.return_state) result_.state = state_.Get();
-  Complete();
-  Pump();
+void Session::FinishStep(SessionActivity& activity, const absl::Status& status) {
+  const std::shared_ptr<Session> self = std::move(activity.keeper);
+  activity.result.status = status;
+  if (!status.ok()) activity.result.output.clear();
+  if (status.ok() && activity.current.op.return_state) activity.result.state = state_.Get();
+  Complete(activity);
+  Pump(activity);
 }
 
-void Session::FinishChunk(const absl::Status& status) {
+void Session::FinishChunk(SessionActivity& activity, const absl::Status& status) {
   state_.EndDraft(/*keep=*/status.ok());
-  FinishStep(status);
+  FinishStep(activity, status);
 }
 
-void Session::SetStateNow() {
-  if (current_.op.deadline < clock_->Now()) {
-    result_.status = absl::DeadlineExceededError("the operation's deadline passed while it waited");
+void Session::SetStateNow(SessionActivity& activity) {
+  if (activity.current.op.deadline < surroundings_->clock->Now()) {
+    activity.result.status = absl::DeadlineExceededError("the operation's deadline passed while it waited");
     return;
   }
-  state_.Set(current_.op.values);
-  if (current_.op.return_state) result_.state = state_.Get();
+  state_.Set(activity.current.op.values);
+  if (activity.current.op.return_state) activity.result.state = state_.Get();
 }
 
-void Session::CloseNow() {
+void Session::CloseNow(const SessionSink* closer) {
   {
     absl::MutexLock lock(&mu_);
     ended_ = absl::NotFoundError(absl::StrCat("session \"", id(), "\" was closed"));
     holder_ = nullptr;
   }
   state_.Free();
-  if (const auto owner = owner_.lock()) owner->OnClosed(*this, current_.sink.get());
+  if (const auto owner = surroundings_->owner.lock()) owner->OnClosed(*this, closer);
 }
 
 }  // namespace gruserve

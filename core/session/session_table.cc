@@ -113,9 +113,13 @@ absl::StatusOr<std::shared_ptr<Session>> Resume(const OpenSessionOptions& option
 
 SessionTable::SessionTable(Options options, Executor* executor, Clock* clock)
     : options_(options),
-      executor_(executor),
-      clock_(clock),
-      roster_(std::make_shared<SessionRoster>(options, clock)) {}
+      roster_(std::make_shared<SessionRoster>(options, clock)),
+      surroundings_(std::make_shared<SessionSurroundings>()) {
+  surroundings_->owner = roster_;
+  surroundings_->executor = executor;
+  surroundings_->clock = clock;
+  surroundings_->max_inflight = options.max_inflight;
+}
 
 SessionTable::~SessionTable() = default;
 
@@ -149,10 +153,9 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionO
     absl::MutexLock lock(&roster_->mu);
     GRUSERVE_RETURN_IF_ERROR(roster_->Charge(bytes));
   }
-  auto session =
-      std::make_shared<Session>(Session::Options{options.id, options.model, options.batch_size,
-                                                 options_.max_inflight, options.attachment.sink.get()},
-                                options.h_0, roster_, executor_, clock_);
+  auto session = std::make_shared<Session>(
+      Session::Options{options.id, options.model, options.batch_size, options.attachment.sink.get()},
+      options.h_0, surroundings_);
   {
     absl::MutexLock lock(&roster_->mu);
     if (roster_->Find(options.id) == nullptr) {

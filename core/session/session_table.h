@@ -110,10 +110,9 @@ class SessionTable {
 
   // Constant after construction.
   const Options options_;
-  Executor* const executor_;
-  Clock* const clock_;
   // Itself thread-safe. Sessions refer to it weakly.
   const std::shared_ptr<SessionRoster> roster_;
+  const std::shared_ptr<SessionSurroundings> surroundings_;
 };
 
 }  // namespace gruserve

@@ -20,9 +20,7 @@ StepLedger::Verdict StepLedger::Judge(const SessionOp& op) {
   if (op.kind == SessionOpKind::kClose) return {};
   Verdict verdict;
   if (barrier_ && op.kind == SessionOpKind::kStep && op.index == 0) {
-    verdict = {absl::FailedPreconditionError(absl::StrCat("an earlier operation failed: send step ", next_,
-                                                          " with its index, or set the state")),
-               SessionErrorReason::kBarrier, 0};
+    verdict = {Barred(next_), SessionErrorReason::kBarrier, 0};
   } else if (!op.refused.ok()) {
     verdict = {op.refused, SessionErrorReason::kNone, op.index};
   } else {
@@ -30,6 +28,11 @@ StepLedger::Verdict StepLedger::Judge(const SessionOp& op) {
   }
   barrier_ = !verdict.status.ok();
   return verdict;
+}
+
+absl::Status StepLedger::Barred(int64_t expected_step) {
+  return absl::FailedPreconditionError(absl::StrCat("an earlier operation failed: send step ", expected_step,
+                                                    " with its index, or set the state"));
 }
 
 StepLedger::Verdict StepLedger::JudgeIndex(const SessionOp& op) const {

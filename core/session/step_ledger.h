@@ -32,6 +32,9 @@ class StepLedger {
   // Every refusal raises the barrier; an operation that may run lowers it.
   Verdict Judge(const SessionOp& op);
 
+  // Why an un-indexed step does not run behind the barrier.
+  static absl::Status Barred(int64_t expected_step);
+
   // The operation last allowed ran, and took so many places of the log.
   void Applied(int64_t places) { next_ += places; }
   // It did not: it must be made good.

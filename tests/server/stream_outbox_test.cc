@@ -8,29 +8,26 @@
 namespace gruserve::server {
 namespace {
 
-v1::SessionEvent Event(uint32_t session, size_t bytes = 0) {
-  v1::SessionEvent event;
-  event.set_session(session);
-  event.mutable_output()->mutable_output()->mutable_raw()->resize(bytes);
-  return event;
+void Add(StreamOutbox& outbox, uint32_t session, int64_t bytes = 0) {
+  outbox.Add(bytes)->set_session(session);
 }
 
 TEST(StreamOutboxTest, GroupsWhatWaits) {
   StreamOutbox outbox;
   EXPECT_FALSE(outbox.has_next());
-  for (uint32_t i = 1; i <= 3; ++i) outbox.Add(Event(i));
+  for (uint32_t i = 1; i <= 3; ++i) Add(outbox, i);
   const v1::StreamStepsResponse* message = outbox.BeginMessage();
   ASSERT_EQ(message->events_size(), 3);
   EXPECT_EQ(message->events(2).session(), 3U);
   EXPECT_FALSE(outbox.has_next());
-  outbox.Add(Event(4));
+  Add(outbox, 4);
   EXPECT_EQ(message->events_size(), 3) << "a message on its way must not change";
   EXPECT_TRUE(outbox.has_next());
 }
 
 TEST(StreamOutboxTest, BoundsAMessageByEvents) {
   StreamOutbox outbox;
-  for (int i = 0; i <= StreamOutbox::kMaxEvents; ++i) outbox.Add(Event(1));
+  for (int i = 0; i <= StreamOutbox::kMaxEvents; ++i) Add(outbox, 1);
   EXPECT_EQ(outbox.BeginMessage()->events_size(), StreamOutbox::kMaxEvents);
   outbox.EndMessage();
   EXPECT_EQ(outbox.BeginMessage()->events_size(), 1);
@@ -38,10 +35,10 @@ TEST(StreamOutboxTest, BoundsAMessageByEvents) {
 
 TEST(StreamOutboxTest, BoundsAMessageByBytes) {
   StreamOutbox outbox;
-  const size_t most = static_cast<size_t>(StreamOutbox::kMaxBytes) * 2 / 3;
-  outbox.Add(Event(1, most));
-  outbox.Add(Event(2, most));
-  outbox.Add(Event(3));
+  const int64_t most = StreamOutbox::kMaxBytes * 2 / 3;
+  Add(outbox, 1, most);
+  Add(outbox, 2, most);
+  Add(outbox, 3);
   EXPECT_EQ(outbox.BeginMessage()->events_size(), 1);
   outbox.EndMessage();
   EXPECT_EQ(outbox.BeginMessage()->events_size(), 2);
@@ -49,19 +46,30 @@ TEST(StreamOutboxTest, BoundsAMessageByBytes) {
 
 TEST(StreamOutboxTest, AnEventLargerThanTheBoundGoesAlone) {
   StreamOutbox outbox;
-  outbox.Add(Event(1, static_cast<size_t>(StreamOutbox::kMaxBytes) * 2));
-  outbox.Add(Event(2));
+  Add(outbox, 1, StreamOutbox::kMaxBytes * 2);
+  Add(outbox, 2);
   EXPECT_EQ(outbox.BeginMessage()->events_size(), 1);
+}
+
+TEST(StreamOutboxTest, AMessageUsedAgainIsEmpty) {
+  StreamOutbox outbox;
+  Add(outbox, 1);
+  outbox.BeginMessage();
+  outbox.EndMessage();
+  Add(outbox, 2);
+  const v1::StreamStepsResponse* message = outbox.BeginMessage();
+  ASSERT_EQ(message->events_size(), 1);
+  EXPECT_EQ(message->events(0).session(), 2U);
 }
 
 TEST(StreamOutboxTest, OwesUntilAMessageHasLeft) {
   StreamOutbox outbox;
-  outbox.Add(Event(1, 1000));
+  Add(outbox, 1, 1000);
   const int64_t owed = outbox.bytes_owed();
   EXPECT_GE(owed, 1000);
   outbox.BeginMessage();
   EXPECT_EQ(outbox.bytes_owed(), owed);
-  outbox.Add(Event(2, 1000));
+  Add(outbox, 2, 1000);
   EXPECT_EQ(outbox.bytes_owed(), 2 * owed);
   outbox.EndMessage();
   EXPECT_EQ(outbox.bytes_owed(), owed);

@@ -28,11 +28,11 @@ class RecordingSink : public SessionSink {
   // `listener` is called before a result is kept, without a lock.
   explicit RecordingSink(Listener listener = nullptr) : listener_(std::move(listener)) {}
 
-  void OnOpDone(SessionOp op, SessionOpResult result) override {
+  void OnOpDone(const SessionOp& op, const SessionOpResult& result) override {
     if (listener_) listener_(op, result);
     absl::MutexLock lock(&mu_);
-    ops_.push_back(std::move(op));
-    results_.push_back(std::move(result));
+    ops_.push_back(op);
+    results_.push_back(result);
   }
 
   void OnDetached(uint32_t handle, const absl::Status& status, SessionErrorReason reason,

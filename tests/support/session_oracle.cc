@@ -4,18 +4,46 @@
 
 namespace gruserve {
 
+namespace {
+
+int64_t Places(const SessionOp& op) {
+  if (op.kind == SessionOpKind::kStep) return op.time_steps;
+  return op.kind == SessionOpKind::kSetState ? 1 : 0;
+}
+
+}  // namespace
+
 void SessionOracle::Submit(const SessionOp& op, bool foreign, absl::Time now) {
-  Waiting waiting{op, foreign};
-  const bool first_close = op.kind == SessionOpKind::kClose && !foreign && !closing_;
-  if (first_close) {
-    closing_ = true;
-  } else {
-    waiting.over_credit = foreign || in_flight_ >= max_inflight_;
-    waiting.counts = !waiting.over_credit;
-    if (waiting.counts) ++in_flight_;
+  const bool first_close = op.kind == SessionOpKind::kClose && !closing_;
+  if (auto refusal = RefusalAtOnce(op, foreign)) {
+    refusal->index = op.index;
+    refusal->expected_step = next_ + places_ahead_;
+    (*answers_)[op.tag] = *std::move(refusal);
+    return;
   }
-  queue_.push_back(waiting);
+  queue_.push_back({.op = op, .counts = !first_close});
+  if (!first_close) ++in_flight_;
+  places_ahead_ += Places(op);
   Pump(now);
+}
+
+std::optional<SessionOracle::Answer> SessionOracle::RefusalAtOnce(const SessionOp& op, bool foreign) {
+  if (foreign && !ended_) {
+    return Answer{.code = absl::StatusCode::kAborted, .reason = SessionErrorReason::kFenced};
+  }
+  if (op.kind == SessionOpKind::kClose && !closing_) {
+    closing_ = true;
+    return std::nullopt;
+  }
+  if (in_flight_ >= max_inflight_) {
+    refusing_ = true;
+    return Answer{.code = absl::StatusCode::kResourceExhausted, .reason = SessionErrorReason::kCredits};
+  }
+  if (refusing_ && op.kind == SessionOpKind::kStep && op.index == 0) {
+    return Answer{.code = absl::StatusCode::kFailedPrecondition, .reason = SessionErrorReason::kBarrier};
+  }
+  refusing_ = false;
+  return std::nullopt;
 }
 
 void SessionOracle::Fence(absl::Time now) {
@@ -67,17 +95,14 @@ std::optional<SessionOracle::Answer> SessionOracle::Refusal(const Waiting& waiti
   const SessionOp& op = waiting.op;
   if (ended_)
     return Answer{.code = Code::kNotFound, .reason = evicted_ ? Reason::kEvictedIdle : Reason::kNone};
-  if (waiting.foreign || waiting.fenced) return Answer{.code = Code::kAborted, .reason = Reason::kFenced};
-  if (op.kind == SessionOpKind::kClose && !waiting.over_credit) return std::nullopt;
+  if (waiting.fenced) return Answer{.code = Code::kAborted, .reason = Reason::kFenced};
+  if (op.kind == SessionOpKind::kClose) return std::nullopt;
   if (op.kind == SessionOpKind::kStep && op.index == 0 && barrier_) {
     return Answer{.code = Code::kFailedPrecondition, .reason = Reason::kBarrier};
   }
   const bool was_up = std::exchange(barrier_, true);
   if (!op.refused.ok()) return Answer{.code = op.refused.code(), .index = op.index};
-  if (waiting.over_credit) {
-    return Answer{.code = Code::kResourceExhausted, .reason = Reason::kCredits, .index = op.index};
-  }
-  const int64_t places = op.kind == SessionOpKind::kStep ? op.time_steps : 1;
+  const int64_t places = Places(op);
   if (op.index != 0 && op.index != next_) {
     const bool applied = op.index + places <= next_;
     return Answer{.code = applied ? Code::kOutOfRange : Code::kFailedPrecondition,
@@ -89,8 +114,8 @@ std::optional<SessionOracle::Answer> SessionOracle::Refusal(const Waiting& waiti
 }
 
 void SessionOracle::Finish(const Waiting& waiting, Answer answer, bool ran, absl::Time now) {
-  if (ran && waiting.op.kind == SessionOpKind::kStep) next_ += waiting.op.time_steps;
-  if (ran && waiting.op.kind == SessionOpKind::kSetState) next_ += 1;
+  places_ahead_ -= Places(waiting.op);
+  if (ran) next_ += Places(waiting.op);
   if (answer.code == absl::StatusCode::kInternal) barrier_ = true;
   if (waiting.counts) --in_flight_;
   last_done_ = now;

@@ -63,12 +63,12 @@ class SessionOracle {
  private:
   struct Waiting {
     SessionOp op;
-    bool foreign = false;
-    bool over_credit = false;
     bool fenced = false;
     bool counts = false;
   };
 
+  // What never enters the queue is answered at once.
+  std::optional<Answer> RefusalAtOnce(const SessionOp& op, bool foreign);
   void Pump(absl::Time now);
   // Judges by the rules of the log. Nothing: it may run.
   std::optional<Answer> Refusal(const Waiting& waiting);
@@ -82,10 +82,12 @@ class SessionOracle {
   std::vector<float> state_;
   int64_t next_ = 1;
   bool barrier_ = false;
+  bool refusing_ = false;  // Un-indexed steps, since one had no credit.
   bool closing_ = false;
   bool ended_ = false;
   bool evicted_ = false;
   int64_t in_flight_ = 0;
+  int64_t places_ahead_ = 0;
   absl::Time last_done_;
   std::deque<Waiting> queue_;
   std::optional<Waiting> running_;

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/runtime/work_round.h"
 #include "gtest/gtest.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/loaded_models.h"
@@ -110,13 +111,15 @@ struct Batch {
 
 class ComputePoolTest : public ::testing::Test {
  protected:
-  void Start(int workers, int64_t max_steps = 1 << 20, int64_t max_sequences = 1024) {
+  void Start(int workers, int64_t max_steps = 1 << 20, int64_t max_sequences = 1024,
+             absl::Duration in_place_limit = absl::ZeroDuration()) {
     pool_ = std::make_unique<ComputePool>(ComputePool::Options{workers, max_steps, max_sequences,
                                                                [this](const LoadedModel& model, int64_t rows,
                                                                       absl::Duration waited, absl::Duration) {
                                                                  const std::lock_guard lock(mu_);
                                                                  batches_.push_back({&model, rows, waited});
-                                                               }},
+                                                               },
+                                                               in_place_limit},
                                           &clock_);
   }
 
@@ -176,6 +179,51 @@ TEST_F(ComputePoolTest, RowsOfOneTaskAreNeverParted) {
   EXPECT_EQ(batches_[1].rows, 40);
   EXPECT_EQ(batches_[2].rows, 40);
   EXPECT_EQ(batches_[3].rows, 100);
+}
+
+TEST_F(ComputePoolTest, ALoneStepRunsWhereItIsSubmitted) {
+  Start(1, 1 << 20, 1024, absl::Hours(1));
+  std::latch done(3);
+  OneStep step(Small(), &done, {1, 2, 3});
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(pool_->SubmitStep(&step).ok());
+    EXPECT_EQ(step.calls, i + 1);
+  }
+}
+
+TEST_F(ComputePoolTest, StepsOfManyInARowAreHandedOver) {
+  Start(1, 1 << 20, 1024, absl::Hours(1));
+  std::latch done(3);
+  OneStep first(Small(), &done, {1, 2, 3});
+  ASSERT_TRUE(pool_->SubmitStep(&first).ok());
+  EXPECT_EQ(first.calls, 1);
+  // Time stands still: this one follows at once, so there may be more to come.
+  OneStep second(Small(), &done, {1, 2, 3});
+  ASSERT_TRUE(pool_->SubmitStep(&second).ok());
+  clock_.Advance(absl::Hours(10));
+  OneStep third(Small(), &done, {1, 2, 3});
+  ASSERT_TRUE(pool_->SubmitStep(&third).ok());
+  done.wait();
+  pool_.reset();
+  EXPECT_EQ(second.calls, 1);
+  EXPECT_EQ(third.calls, 1);
+}
+
+TEST_F(ComputePoolTest, ARoundsStepsAreOneBatch) {
+  Start(2);
+  std::latch done(40);
+  std::vector<std::unique_ptr<OneStep>> steps;
+  {
+    const WorkRound round(WorkRound::Thread::kCaller);
+    for (int i = 0; i < 40; ++i) {
+      steps.push_back(std::make_unique<OneStep>(Small(), &done, std::vector<float>(3, 0.5f)));
+      ASSERT_TRUE(pool_->SubmitStep(steps.back().get()).ok());
+    }
+  }
+  done.wait();
+  pool_.reset();
+  ASSERT_EQ(batches_.size(), 1u);
+  EXPECT_EQ(batches_[0].rows, 40);
 }
 
 TEST_F(ComputePoolTest, AStepAmongOthersIsBitEqualToTheStepAlone) {

@@ -49,7 +49,7 @@ class SessionTableTest : public SessionFixture {
 // Keeps nothing.
 class CountingSink : public SessionSink {
  public:
-  void OnOpDone(SessionOp, SessionOpResult result) override {
+  void OnOpDone(const SessionOp&, const SessionOpResult& result) override {
     EXPECT_TRUE(result.status.ok()) << result.status;
   }
   void OnDetached(uint32_t, const absl::Status&, SessionErrorReason, uint64_t) override {}

@@ -1,0 +1,65 @@
+#include "core/runtime/step_costs.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <utility>
+
+#include "core/base/aligned_buffer.h"
+#include "core/base/status_macros.h"
+
+namespace gruserve {
+namespace {
+
+constexpr int kRuns = 4;
+// A row in a worthwhile batch costs at most so much of one in the largest.
+constexpr double kEfficient = 1.25;
+// Several times what it takes to wake a sleeping thread.
+constexpr absl::Duration kWorthWaking = absl::Microseconds(100);
+
+}  // namespace
+
+StepCosts::StepCosts(std::vector<Point> points) : points_(std::move(points)) {
+  const Point& largest = points_.back();
+  const absl::Duration row = largest.cost / largest.rows;
+  worthwhile_rows_ = largest.rows;
+  for (const Point& point : points_) {
+    if (point.cost < kWorthWaking || point.cost > row * kEfficient * static_cast<double>(point.rows))
+      continue;
+    worthwhile_rows_ = point.rows;
+    return;
+  }
+}
+
+absl::StatusOr<StepCosts> StepCosts::Measure(Replica& replica) {
+  const Model& model = replica.model();
+  if (!model.config().steppable()) return StepCosts();
+  const int64_t largest = model.buckets().max_batch_size();
+  const int64_t state_size = model.config().state_size();
+  AlignedBuffer input(model.config().input_size);
+  AlignedBuffer states(largest * state_size);
+  std::vector<StepRow> rows;
+  for (int64_t i = 0; i < largest; ++i)
+    rows.push_back({input.data(), states.data() + i * state_size, nullptr});
+  std::vector<Point> points;
+  for (int64_t count = 1;; count = std::min(2 * count, largest)) {
+    auto fastest = std::chrono::nanoseconds::max();
+    for (int run = 0; run < kRuns; ++run) {
+      const auto begin = std::chrono::steady_clock::now();
+      GRUSERVE_RETURN_IF_ERROR(replica.RunSteps({rows.data(), static_cast<size_t>(count)}));
+      fastest = std::min<std::chrono::nanoseconds>(fastest, std::chrono::steady_clock::now() - begin);
+    }
+    points.push_back({count, absl::FromChrono(fastest)});
+    if (count == largest) return StepCosts(std::move(points));
+  }
+}
+
+absl::Duration StepCosts::Of(int64_t rows) const {
+  for (const Point& point : points_) {
+    if (rows <= point.rows) return point.cost;
+  }
+  if (points_.empty()) return absl::InfiniteDuration();
+  return points_.back().cost * (static_cast<double>(rows) / static_cast<double>(points_.back().rows));
+}
+
+}  // namespace gruserve

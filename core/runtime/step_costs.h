@@ -1,0 +1,52 @@
+// What a batch of steps of one model costs, measured when it is loaded: how many
+// rows make a batch worth a worker of its own, and whether a few rows may run
+// where they arrive.
+//
+// Plain values.
+
+#ifndef GRUSERVE_CORE_RUNTIME_STEP_COSTS_H_
+#define GRUSERVE_CORE_RUNTIME_STEP_COSTS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/model/replica.h"
+
+namespace gruserve {
+
+class StepCosts {
+ public:
+  struct Point {
+    int64_t rows = 1;
+    absl::Duration cost;
+  };
+
+  // A model that cannot step: everything costs an eternity.
+  StepCosts() = default;
+  // REQUIRES: rows rise from 1 to the largest batch.
+  explicit StepCosts(std::vector<Point> points);
+
+  // Runs batches of 1, 2, 4, ... rows, each a few times; the fastest counts, since
+  // whatever disturbs makes slower. Internal where oneDNN fails.
+  static absl::StatusOr<StepCosts> Measure(Replica& replica);
+
+  // Of the smallest measured batch that holds `rows`; of the largest, in parts,
+  // where none does. REQUIRES: rows >= 1.
+  absl::Duration Of(int64_t rows) const;
+
+  // Rows from which a batch is worth waking a worker for: a row costs little more
+  // than in the largest batch, and the whole much more than the waking.
+  int64_t worthwhile_rows() const { return worthwhile_rows_; }
+
+  const std::vector<Point>& points() const { return points_; }
+
+ private:
+  std::vector<Point> points_;
+  int64_t worthwhile_rows_ = 1;
+};
+
+}  // namespace gruserve
+
+#endif  // GRUSERVE_CORE_RUNTIME_STEP_COSTS_H_

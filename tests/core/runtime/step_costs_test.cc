@@ -1,0 +1,44 @@
+#include "core/runtime/step_costs.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/loaded_models.h"
+
+namespace gruserve {
+namespace {
+
+StepCosts::Point Point(int64_t rows, int64_t us) { return {rows, absl::Microseconds(us)}; }
+
+TEST(StepCostsTest, TheCostOfTheNextMeasuredBatchCounts) {
+  const StepCosts costs({Point(1, 10), Point(2, 12), Point(4, 20), Point(8, 30)});
+  EXPECT_EQ(costs.Of(1), absl::Microseconds(10));
+  EXPECT_EQ(costs.Of(3), absl::Microseconds(20));
+  EXPECT_EQ(costs.Of(8), absl::Microseconds(30));
+  EXPECT_EQ(costs.Of(16), absl::Microseconds(60));
+}
+
+TEST(StepCostsTest, ABatchIsWorthAWorkerWhereARowIsCheapAndTheWholeIsLong) {
+  // Bound by memory: a row alone costs as much as sixteen.
+  EXPECT_EQ(StepCosts({Point(1, 600), Point(4, 700), Point(16, 1000), Point(64, 3300)}).worthwhile_rows(),
+            16);
+  // Cheap rows from four on, but only 32 of them outlast a wake-up.
+  EXPECT_EQ(StepCosts({Point(1, 15), Point(4, 20), Point(32, 114), Point(64, 227)}).worthwhile_rows(), 32);
+  // Nothing is worth it.
+  EXPECT_EQ(StepCosts({Point(1, 1), Point(64, 18)}).worthwhile_rows(), 64);
+}
+
+TEST(StepCostsTest, AModelThatCannotStepCostsForEver) {
+  const StepCosts costs;
+  EXPECT_EQ(costs.Of(1), absl::InfiniteDuration());
+}
+
+TEST(StepCostsTest, MeasuresEveryBatchUpToTheLargest) {
+  const LoadedRandomModel model(1, {.input_size = 3, .hidden_size = 5});
+  const auto& points = model.handle()->step_costs().points();
+  ASSERT_EQ(points.size(), 7u);
+  EXPECT_EQ(points.back().rows, 64);
+  for (const auto& point : points) EXPECT_GT(point.cost, absl::ZeroDuration());
+}
+
+}  // namespace
+}  // namespace gruserve

@@ -35,25 +35,25 @@ int64_t Session::MemoryBytes(const LoadedModel& model, int64_t rows) {
 }
 
 void Session::Submit(SessionOp op, std::shared_ptr<SessionSink> sink) {
+  QueuedOp queued;
+  queued.op = std::move(op);
+  queued.sink = std::move(sink);
   SessionOpResult refusal;
   SessionActivity* pumped = nullptr;
   {
     absl::MutexLock lock(&mu_);
     const bool was_closing = closing_;
-    if (Admit(op, sink.get(), &refusal)) {
-      QueuedOp queued;
+    if (Admit(queued.op, queued.sink.get(), &refusal)) {
       queued.epoch = epoch_;
       queued.in_flight = closing_ == was_closing;
-      queued.op = std::move(op);
-      queued.sink = std::move(sink);
-      pumped = Enqueue(std::move(queued));
+      pumped = Enqueue(queued);
       if (pumped == nullptr) return;
     }
   }
   if (pumped != nullptr) {
     Pump(*pumped);
-  } else if (sink != nullptr) {
-    sink->OnOpDone(op, refusal);
+  } else if (queued.sink != nullptr) {
+    queued.sink->OnOpDone(queued.op, refusal);
   }
 }
 
@@ -92,7 +92,7 @@ absl::Status Session::Fenced() const {
       absl::StrCat("another stream holds session \"", id(), "\", under epoch ", epoch_));
 }
 
-SessionActivity* Session::Enqueue(QueuedOp queued) {
+SessionActivity* Session::Enqueue(QueuedOp& queued) {
   if (queued.in_flight) ++in_flight_;
   if (queued.read == nullptr) places_ahead_ += LogPlaces(queued.op);
   const bool first = activity_ == nullptr;
@@ -107,7 +107,7 @@ void Session::ReadState(ReadDone done) {
   SessionActivity* pumped = nullptr;
   {
     absl::MutexLock lock(&mu_);
-    pumped = Enqueue(std::move(queued));
+    pumped = Enqueue(queued);
   }
   if (pumped != nullptr) Pump(*pumped);
 }

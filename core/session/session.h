@@ -139,8 +139,8 @@ class Session : public std::enable_shared_from_this<Session> {
   bool Admit(const SessionOp& op, const SessionSink* sink, SessionOpResult* refusal)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Fenced() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Queues; answers the activity where the caller has become the pump.
-  SessionActivity* Enqueue(QueuedOp queued) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Moves `queued` to the queue; answers the activity where the caller has become the pump.
+  SessionActivity* Enqueue(QueuedOp& queued) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   SessionDescription DescribeLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // The pump's. REQUIRES: the caller is the pump.

@@ -36,10 +36,6 @@ std::shared_ptr<StreamConnection> StreamConnection::Start(ChannelPool::Lease cha
                                                           size_t max_message_bytes) {
   std::shared_ptr<StreamConnection> connection(
       new StreamConnection(std::move(channel), options, max_message_bytes));
-  {
-    const absl::MutexLock lock(&connection->mu_);
-    connection->self_ = connection;
-  }
   connection->stub_->async()->StreamSteps(&connection->context_, connection.get());
   connection->AddHold();
   connection->StartRead(&connection->response_);
@@ -200,7 +196,6 @@ void StreamConnection::OnWriteDone(bool ok) {
 
 void StreamConnection::OnDone(const grpc::Status& status) {
   std::vector<Completion> completions;
-  std::shared_ptr<StreamConnection> self;
   {
     const absl::MutexLock lock(&mu_);
     state_ = State::kFailed;
@@ -214,8 +209,7 @@ void StreamConnection::OnDone(const grpc::Status& status) {
   }
   Complete(std::move(completions));
   const absl::MutexLock lock(&mu_);
-  state_ = State::kDone;
-  self = std::move(self_);
+  state_ = State::kDone;  // The owner may let go now: nothing of this is touched any more.
 }
 
 void StreamConnection::Release(SessionQueue* queue) {

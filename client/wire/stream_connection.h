@@ -2,9 +2,13 @@
 // and one read in flight.
 //
 // Any thread may call it; gRPC's own threads bring the answers, whose callbacks
-// run with no lock held, before the next read begins. It keeps itself alive until
-// the call is done. Writes may begin on a caller's thread: the hold taken at the
-// start keeps the call from ending under them.
+// run with no lock held, before the next read begins. Writes may begin on a
+// caller's thread: the hold taken at the start keeps the call from ending under
+// them.
+//
+// Its owner waits until the call is done (WaitUntilDone) before it lets go. The
+// channel then never ends on a thread of gRPC's, which 1.51 does not survive: a
+// channel's end waits for those threads.
 
 #ifndef GRUSERVE_CLIENT_WIRE_STREAM_CONNECTION_H_
 #define GRUSERVE_CLIENT_WIRE_STREAM_CONNECTION_H_
@@ -110,7 +114,6 @@ class StreamConnection final
   std::deque<v1::SessionCommand> outbox_ ABSL_GUARDED_BY(mu_);
   size_t waiting_ ABSL_GUARDED_BY(mu_) = 0;  // Operations that wait for credits.
   absl::Status outcome_ ABSL_GUARDED_BY(mu_);
-  std::shared_ptr<StreamConnection> self_ ABSL_GUARDED_BY(mu_);  // Until OnDone.
 };
 
 }  // namespace gruserve::client

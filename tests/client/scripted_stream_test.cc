@@ -24,23 +24,10 @@ namespace {
 using testing::HasSubstr;
 using Stream = grpc::ServerReaderWriter<v1::StreamStepsResponse, v1::StreamStepsRequest>;
 
-// gRPC 1.51 ends its callback threads with the last channel or server that uses
-// them, and may then count one of its queue's references twice. A server that lives
-// as long as the process keeps them.
-void KeepCallbackThreads() {
-  struct Kept {
-    v1::InferenceService::CallbackService service;
-    std::unique_ptr<grpc::Server> server = grpc::ServerBuilder().RegisterService(&service).BuildAndStart();
-  };
-  static const auto* const kept = new Kept;
-  ASSERT_NE(kept->server, nullptr);
-}
-
 // Hands each stream to the test's script.
 class ScriptedServer final : private v1::InferenceService::Service {
  public:
   explicit ScriptedServer(std::function<grpc::Status(Stream*)> script) : script_(std::move(script)) {
-    KeepCallbackThreads();
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);

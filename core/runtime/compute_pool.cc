@@ -20,7 +20,6 @@
 #include "core/runtime/work_round.h"
 
 namespace gruserve {
-
 namespace {
 
 // With no other step for so long, beside the time of four steps, the server is idle.

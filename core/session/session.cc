@@ -12,8 +12,6 @@ namespace {
 // What a session costs beside its state: itself, its places in the table, and
 // its id in both.
 constexpr int64_t kOverheadBytes = 2048;
-// When a refused client may try again.
-constexpr int64_t kRetryAfterMs = 10;
 
 }  // namespace
 

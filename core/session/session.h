@@ -135,6 +135,9 @@ class Session : public std::enable_shared_from_this<Session> {
  private:
   friend struct SessionActivity;
 
+  // When a refused client may try again.
+  static constexpr int64_t kRetryAfterMs = 10;
+
   // Whether `op` enters the queue; if not, `refusal` is its result.
   bool Admit(const SessionOp& op, const SessionSink* sink, SessionOpResult* refusal)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

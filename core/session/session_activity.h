@@ -65,7 +65,7 @@ class ActivityShelf {
   void Put(std::unique_ptr<SessionActivity> activity) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  // As many as ever run at once, nearly: one batch for each of some workers.
+  // Several batches' worth; beyond it they are made and freed.
   static constexpr size_t kMostSpare = 512;
 
   absl::Mutex mu_;

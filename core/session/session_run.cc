@@ -9,7 +9,7 @@
 
 namespace gruserve {
 
-// Answers whether the executor has it now; if not, `result_` is complete.
+// Answers whether the executor has it now; if not, the result is complete.
 bool Session::Start(SessionActivity& activity) {
   if (activity.current.read != nullptr || !activity.allowed) return false;
   activity.result.status = CheckValues(activity.current.op);
@@ -33,7 +33,8 @@ bool Session::Start(SessionActivity& activity) {
   if (chunk) state_.EndDraft(/*keep=*/false);
   if (submitted.code() == absl::StatusCode::kUnavailable)
     activity.result.reason = SessionErrorReason::kDraining;
-  if (submitted.code() == absl::StatusCode::kResourceExhausted) activity.result.retry_after_ms = 10;
+  if (submitted.code() == absl::StatusCode::kResourceExhausted)
+    activity.result.retry_after_ms = kRetryAfterMs;
   activity.result.status = std::move(submitted);
   activity.result.output.clear();
   return false;

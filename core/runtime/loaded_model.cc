@@ -9,13 +9,17 @@ namespace gruserve {
 absl::StatusOr<std::shared_ptr<const LoadedModel>> LoadedModel::Create(std::string name, int64_t version,
                                                                        std::string weights_sha256,
                                                                        std::shared_ptr<const Model> model,
-                                                                       int num_workers) {
+                                                                       int num_workers,
+                                                                       std::optional<StepCosts> step_costs) {
   std::shared_ptr<LoadedModel> loaded(new LoadedModel);
   for (int i = 0; i < num_workers; ++i) {
     GRUSERVE_ASSIGN_OR_RETURN(std::unique_ptr<Replica> replica, Replica::Create(model));
     loaded->replicas_.push_back(std::move(replica));
   }
-  GRUSERVE_ASSIGN_OR_RETURN(loaded->step_costs_, StepCosts::Measure(*loaded->replicas_.front()));
+  if (!step_costs) {
+    GRUSERVE_ASSIGN_OR_RETURN(step_costs, StepCosts::Measure(*loaded->replicas_.front()));
+  }
+  loaded->step_costs_ = *std::move(step_costs);
   loaded->slab_ = std::make_unique<StateSlab>(model->config().state_size());
   loaded->name_ = std::move(name);
   loaded->version_ = version;

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,11 +25,12 @@ namespace gruserve {
 
 class LoadedModel {
  public:
-  // Makes `num_workers` replicas of `model`. Internal where oneDNN fails.
-  static absl::StatusOr<std::shared_ptr<const LoadedModel>> Create(std::string name, int64_t version,
-                                                                   std::string weights_sha256,
-                                                                   std::shared_ptr<const Model> model,
-                                                                   int num_workers);
+  // Makes `num_workers` replicas of `model`, and measures what its steps cost unless
+  // that is given, as a test must that is not to depend on a clock. Internal where
+  // oneDNN fails.
+  static absl::StatusOr<std::shared_ptr<const LoadedModel>> Create(
+      std::string name, int64_t version, std::string weights_sha256, std::shared_ptr<const Model> model,
+      int num_workers, std::optional<StepCosts> step_costs = std::nullopt);
 
   const std::string& name() const { return name_; }
   int64_t version() const { return version_; }
@@ -39,7 +41,7 @@ class LoadedModel {
   const GruConfig& config() const { return model_->config(); }
   Replica& replica(int worker) const { return *replicas_[static_cast<size_t>(worker)]; }
   StateSlab& slab() const { return *slab_; }
-  // As measured when it was loaded.
+  // As given, or measured when it was loaded.
   const StepCosts& step_costs() const { return step_costs_; }
 
  private:

@@ -14,7 +14,7 @@ namespace gruserve {
 
 class LoadedRandomModel {
  public:
-  // REQUIRES: a sound config.
+  // Its steps cost the same on every machine. REQUIRES: a sound config.
   LoadedRandomModel(uint32_t seed, const GruConfig& config, int num_workers = 1,
                     const std::string& name = "demo", int64_t version = 1);
 

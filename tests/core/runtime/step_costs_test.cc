@@ -34,10 +34,11 @@ TEST(StepCostsTest, AModelThatCannotStepCostsForEver) {
 
 TEST(StepCostsTest, MeasuresEveryBatchUpToTheLargest) {
   const LoadedRandomModel model(1, {.input_size = 3, .hidden_size = 5});
-  const auto& points = model.handle()->step_costs().points();
-  ASSERT_EQ(points.size(), 7u);
-  EXPECT_EQ(points.back().rows, 64);
-  for (const auto& point : points) EXPECT_GT(point.cost, absl::ZeroDuration());
+  const auto costs = StepCosts::Measure(model.handle()->replica(0));
+  ASSERT_TRUE(costs.ok()) << costs.status();
+  ASSERT_EQ(costs->points().size(), 7u);
+  EXPECT_EQ(costs->points().back().rows, 64);
+  for (const auto& point : costs->points()) EXPECT_GT(point.cost, absl::ZeroDuration());
 }
 
 }  // namespace

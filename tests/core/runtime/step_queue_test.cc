@@ -13,7 +13,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// Small models: 64 rows make a batch that is worth a worker.
+// 64 rows make a batch that is worth a worker.
 const LoadedRandomModel& First() {
   static const auto* const model = new LoadedRandomModel(1, {.input_size = 3, .hidden_size = 5});
   return *model;

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/scratch_folder.h"
+
 namespace gruserve::server {
 namespace {
 
@@ -16,11 +18,7 @@ using ::testing::HasSubstr;
 
 class CommandLineTest : public ::testing::Test {
  protected:
-  CommandLineTest() : folder_(std::filesystem::path(::testing::TempDir()) / "command_line_test") {
-    std::filesystem::create_directories(folder_);
-  }
   ~CommandLineTest() override {
-    std::filesystem::remove_all(folder_);
     for (const std::string& name : environment_) unsetenv(name.c_str());
   }
 
@@ -49,7 +47,7 @@ class CommandLineTest : public ::testing::Test {
   }
 
  private:
-  const std::filesystem::path folder_;
+  const ScratchFolder folder_;
   std::vector<std::string> environment_;
 };
 

@@ -24,6 +24,7 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "gruserve/v1/model_service.grpc.pb.h"
 #include "tests/server/service_fixture.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/support/status_matchers.h"
 
 namespace gruserve::server {
@@ -189,8 +190,7 @@ TEST_F(ServerTest, HttpAnswersProbesAndMetrics) {
 }
 
 TEST_F(ServerTest, PortFilesAppearAndOldOnesGo) {
-  const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) / "server_test_ports";
-  std::filesystem::create_directories(folder);
+  const ScratchFolder folder;
   ServerOptions options = SuiteOptions();
   options.port_file = folder / "grpc";
   options.http_port_file = folder / "http";
@@ -207,7 +207,6 @@ TEST_F(ServerTest, PortFilesAppearAndOldOnesGo) {
   options.repository = models().repository.root();
   options.port_file = folder / "no" / "such" / "folder";
   EXPECT_THAT(Server::Start(options), StatusIs(absl::StatusCode::kInternal, HasSubstr("port file")));
-  std::filesystem::remove_all(folder);
 }
 
 TEST_F(ServerTest, AnAddressInUseIsUnavailable) {

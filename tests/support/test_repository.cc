@@ -1,12 +1,9 @@
 #include "tests/support/test_repository.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <atomic>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "tests/support/model_builder.h"
 
 namespace gruserve {
@@ -35,22 +32,14 @@ std::vector<float> TestModel::Alone(std::span<const float> inputs, std::span<con
   return outputs;
 }
 
-TestRepository::TestRepository() {
-  static std::atomic<int> count = 0;
-  root_ = std::filesystem::path(testing::TempDir()) / absl::StrCat("gruserve-", getpid(), "-", count++);
-  std::filesystem::create_directories(root_);
-}
-
-TestRepository::~TestRepository() { std::filesystem::remove_all(root_); }
-
 const TestModel& TestRepository::Add(const std::string& name, const GruConfig& config, uint32_t seed) {
   models_.push_back(std::make_unique<TestModel>(name, seed, config));
-  WriteFile(root_ / name / "1" / "model.safetensors", SafetensorsBytes(StateDict(models_.back()->gru())));
+  WriteFile(root() / name / "1" / "model.safetensors", SafetensorsBytes(StateDict(models_.back()->gru())));
   return *models_.back();
 }
 
 void TestRepository::AddBroken(const std::string& name) {
-  WriteFile(root_ / name / "1" / "model.safetensors", "not a model");
+  WriteFile(root() / name / "1" / "model.safetensors", "not a model");
 }
 
 }  // namespace gruserve

@@ -13,6 +13,7 @@
 
 #include "core/model/replica.h"
 #include "tests/support/reference_gru.h"
+#include "tests/support/scratch_folder.h"
 
 namespace gruserve {
 
@@ -37,10 +38,7 @@ class TestModel {
 
 class TestRepository {
  public:
-  TestRepository();
-  ~TestRepository();
-
-  const std::filesystem::path& root() const { return root_; }
+  const std::filesystem::path& root() const { return folder_.path(); }
 
   // Adds version 1 of a random model; it lives as long as the repository.
   const TestModel& Add(const std::string& name, const GruConfig& config, uint32_t seed);
@@ -48,7 +46,7 @@ class TestRepository {
   void AddBroken(const std::string& name);
 
  private:
-  std::filesystem::path root_;
+  const ScratchFolder folder_;
   std::vector<std::unique_ptr<TestModel>> models_;
 };
 

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -16,6 +15,7 @@
 #include "client/cli/npy.h"
 #include "tests/client/cli/cli_run.h"
 #include "tests/client/client_server.h"
+#include "tests/support/scratch_folder.h"
 
 namespace gruserve::client {
 namespace {
@@ -27,12 +27,6 @@ using testing::StartsWith;
 
 class CommandsTest : public testing::Test {
  protected:
-  CommandsTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "gruserve-cli-XXXXXX").string();
-    folder_ = mkdtemp(name.data());
-  }
-  ~CommandsTest() override { std::filesystem::remove_all(folder_); }
-
   std::string Path(const std::string& name) const { return folder_ / name; }
 
   std::string Write(const std::string& name, const Tensor& tensor) const {
@@ -65,7 +59,7 @@ class CommandsTest : public testing::Test {
   }
 
   const ClientServer server_;
-  std::filesystem::path folder_;
+  const ScratchFolder folder_;
 };
 
 TEST_F(CommandsTest, ModelsAsTableAndJson) {

@@ -6,24 +6,20 @@
 #include <string>
 
 #include "gtest/gtest.h"
+#include "tests/support/scratch_folder.h"
 
 namespace gruserve {
 namespace {
 
 class CpuQuotaTest : public ::testing::Test {
  protected:
-  void SetUp() override { std::filesystem::remove_all(root_); }
-  void TearDown() override { std::filesystem::remove_all(root_); }
-
   void Write(const std::string& path, const std::string& text) {
     std::filesystem::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << text;
   }
   std::optional<int> Quota() { return CpuQuota(root_ / "membership", root_ / "mounts"); }
 
-  const std::filesystem::path root_ =
-      std::filesystem::path(::testing::TempDir()) /
-      (std::string("cpu_quota_") + ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  const ScratchFolder root_;
 };
 
 TEST_F(CpuQuotaTest, NoFilesMeanNoQuota) { EXPECT_EQ(Quota(), std::nullopt); }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "tests/support/model_builder.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/support/status_matchers.h"
 
 namespace gruserve {
@@ -55,12 +56,7 @@ INSTANTIATE_TEST_SUITE_P(All, BadConfigTest, ::testing::ValuesIn(kBadConfigs),
 
 class ModelConfigFileTest : public ::testing::Test {
  protected:
-  ModelConfigFileTest() : folder_(std::filesystem::path(::testing::TempDir()) / "model_config_reader_test") {
-    std::filesystem::create_directories(folder_);
-  }
-  ~ModelConfigFileTest() override { std::filesystem::remove_all(folder_); }
-
-  const std::filesystem::path folder_;
+  const ScratchFolder folder_;
 };
 
 TEST_F(ModelConfigFileTest, IsOptional) {

@@ -1,10 +1,12 @@
 #include "server/session_codec.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/checked_math.h"
 #include "core/base/status_macros.h"
@@ -219,10 +221,13 @@ void EncodeStep(const SessionOp& op, const SessionOpResult& result, const Sessio
   output->set_durable_step(result.durable_step);
   output->set_replayed(result.replayed);
   output->set_gru_cell_count(model.config().state_blocks() * op.time_steps);
-  absl::InlinedVector<int64_t, 3> shape;
-  if ((op.form & kChunkBit) != 0) shape.push_back(op.time_steps);
-  if (session.batch_size() > 0) shape.push_back(session.batch_size());
-  shape.push_back(model.config().output_size());
+  // [T, n, H], of which the session may lack the first two.
+  std::array<int64_t, 3> dims{};
+  size_t rank = 0;
+  if ((op.form & kChunkBit) != 0) dims[rank++] = op.time_steps;
+  if (session.batch_size() > 0) dims[rank++] = session.batch_size();
+  dims[rank++] = model.config().output_size();
+  const std::span shape(dims.data(), rank);
   std::copy(result.output.begin(), result.output.end(),
             MakeTensor(shape, FormOf(op), output->mutable_output()).begin());
   if (op.return_state)

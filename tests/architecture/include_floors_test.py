@@ -13,9 +13,10 @@ FLOORS = {
     "core/base": [],
     "core/engine": ["core/base"],
     "core/model": ["core/base", "core/engine"],
-    "core/runtime": ["core/base", "core/engine", "core/model"],
-    "core/session": ["core/base", "core/engine", "core/model", "core/runtime"],
-    "server": ["core/base", "core/engine", "core/model", "core/runtime", "core/session", "gruserve/v1"],
+    "core/network": ["core/base", "core/engine", "core/model"],
+    "core/runtime": ["core/base", "core/engine", "core/model", "core/network"],
+    "core/session": ["core/base", "core/engine", "core/model", "core/network", "core/runtime"],
+    "server": ["core/base", "core/engine", "core/model", "core/network", "core/runtime", "core/session", "gruserve/v1"],
     "client": ["core/base", "gruserve/v1"],
 }
 

@@ -36,6 +36,83 @@ typename Forward::primitive_desc MakeGruPrimitiveDesc(const dnnl::engine& engine
 #endif
 }
 
+// The descriptors of the row ops' primitives: all forward, for inference, on plain
+// [rows, features] memory.
+inline dnnl::matmul::primitive_desc MakeMatmulDesc(const dnnl::engine& engine, const dnnl::memory::desc& src,
+                                                   const dnnl::memory::desc& weights,
+                                                   const dnnl::memory::desc& bias,
+                                                   const dnnl::memory::desc& dst,
+                                                   const dnnl::primitive_attr& attr) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, src, weights, bias, dst, attr};
+#else
+  return {dnnl::matmul::desc(src, weights, bias, dst), attr, engine};
+#endif
+}
+
+inline dnnl::eltwise_forward::primitive_desc MakeEltwiseDesc(const dnnl::engine& engine,
+                                                             dnnl::algorithm algorithm,
+                                                             const dnnl::memory::desc& data, float alpha,
+                                                             float beta, const dnnl::primitive_attr& attr) {
+  constexpr auto kPropKind = dnnl::prop_kind::forward_inference;
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, kPropKind, algorithm, data, data, alpha, beta, attr};
+#else
+  return {dnnl::eltwise_forward::desc(kPropKind, algorithm, data, alpha, beta), attr, engine};
+#endif
+}
+
+inline dnnl::binary::primitive_desc MakeBinaryDesc(const dnnl::engine& engine, dnnl::algorithm algorithm,
+                                                   const dnnl::memory::desc& src_0,
+                                                   const dnnl::memory::desc& src_1,
+                                                   const dnnl::memory::desc& dst,
+                                                   const dnnl::primitive_attr& attr) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, algorithm, src_0, src_1, dst, attr};
+#else
+  return {dnnl::binary::desc(algorithm, src_0, src_1, dst), attr, engine};
+#endif
+}
+
+inline dnnl::reduction::primitive_desc MakeReductionDesc(const dnnl::engine& engine,
+                                                         dnnl::algorithm algorithm,
+                                                         const dnnl::memory::desc& src,
+                                                         const dnnl::memory::desc& dst,
+                                                         const dnnl::primitive_attr& attr) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, algorithm, src, dst, 0.0F, 0.0F, attr};
+#else
+  return {dnnl::reduction::desc(algorithm, src, dst, 0.0F, 0.0F), attr, engine};
+#endif
+}
+
+// With both a scale and a shift.
+inline dnnl::layer_normalization_forward::primitive_desc MakeLayerNormDesc(const dnnl::engine& engine,
+                                                                           const dnnl::memory::desc& data,
+                                                                           float epsilon,
+                                                                           const dnnl::primitive_attr& attr) {
+  constexpr auto kPropKind = dnnl::prop_kind::forward_inference;
+  const auto flags = dnnl::normalization_flags::use_scale | dnnl::normalization_flags::use_shift;
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, kPropKind, data, data, epsilon, flags, attr};
+#else
+  return {dnnl::layer_normalization_forward::desc(kPropKind, data, epsilon, flags), attr, engine};
+#endif
+}
+
+// Over the features.
+inline auto MakeSoftmaxDesc(const dnnl::engine& engine, const dnnl::memory::desc& data,
+                            const dnnl::primitive_attr& attr) {
+  constexpr auto kPropKind = dnnl::prop_kind::forward_inference;
+  constexpr auto kAlgorithm = dnnl::algorithm::softmax_accurate;
+#if DNNL_VERSION_MAJOR >= 3
+  return dnnl::softmax_forward::primitive_desc(engine, kPropKind, kAlgorithm, data, data, 1, attr);
+#else
+  return dnnl::softmax_v2_forward::primitive_desc(
+      dnnl::softmax_v2_forward::desc(kPropKind, kAlgorithm, data, data, 1), attr, engine);
+#endif
+}
+
 // Whether weights laid out as `packed` says may be read by a primitive that wants
 // them as `own` says. oneDNN 2.6 names in a packed layout the rows for which it is
 // made, so that two are never equal; but the rows decide nothing about where a

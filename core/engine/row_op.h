@@ -4,6 +4,7 @@
 #ifndef GRUSERVE_CORE_ENGINE_ROW_OP_H_
 #define GRUSERVE_CORE_ENGINE_ROW_OP_H_
 
+#include <compare>
 #include <cstdint>
 
 namespace gruserve {
@@ -35,6 +36,36 @@ enum class BinaryFunction { kAdd, kSub, kMul, kDiv, kMin, kMax };
 
 // One number out of a row.
 enum class ReduceFunction { kMean, kSum, kMax, kMin };
+
+enum class RowOpKind {
+  kDense,       // y = x W + b; constants: W [I, O], b [O].
+  kUnary,       // y = f(x)
+  kBinary,      // y = f(x0, x1) of two rows of one width.
+  kConstant,    // y = f(x, c); constants: c [F], or kMaxRows times that where it comes first.
+  kLayerNorm,   // y = (x - mean) / sqrt(variance + epsilon) * s + t; constants: s [F], t [F].
+  kSoftmax,     //
+  kLogSoftmax,  //
+  kReduce,      // To width 1.
+};
+
+// What a row primitive is made for, apart from the number of rows. What its kind
+// does not name stays as it is here.
+struct RowOp {
+  static constexpr int64_t kMaxRows = 64;  // Of a primitive.
+
+  RowOpKind kind = RowOpKind::kUnary;
+  int64_t input_width = 1;
+  int64_t output_width = 1;
+  UnaryFunction unary = UnaryFunction::kAbs;
+  BinaryFunction binary = BinaryFunction::kAdd;
+  bool constant_first = false;  // f(c, x) instead.
+  ReduceFunction reduce = ReduceFunction::kMean;
+  float alpha = 0;
+  float beta = 0;
+  float epsilon = 0;
+
+  auto operator<=>(const RowOp&) const = default;
+};
 
 }  // namespace gruserve
 

@@ -36,9 +36,11 @@ absl::Status CheckNumbers(const std::string& what, std::span<const float> number
   return absl::OkStatus();
 }
 
+enum class Part { kWhole, kUnfinished, kBody };
+
 class GraphChecker {
  public:
-  GraphChecker(const Graph& graph, bool is_body) : graph_(graph), is_body_(is_body) {}
+  GraphChecker(const Graph& graph, Part part) : graph_(graph), part_(part) {}
 
   absl::StatusOr<GraphShape> Check() {
     GRUSERVE_RETURN_IF_ERROR(CheckInputs());
@@ -49,18 +51,20 @@ class GraphChecker {
         return Bad(absl::StrCat("node \"", node.name, "\": ", std::string(width.status().message())));
       shape_.widths.push_back(*width);
     }
+    if (part_ == Part::kUnfinished) return std::move(shape_);
     for (size_t i = 0; i < owned_.size(); ++i) {
       if (owned_[i].size() == static_cast<size_t>(graph_.states[i].blocks)) continue;
       return Bad(absl::StrCat("state \"", graph_.states[i].name, "\" has ", graph_.states[i].blocks,
                               " blocks, ", owned_[i].size(), " of them belong to a node, expected all"));
     }
-    if (!is_body_ && graph_.states.empty()) return Bad("the network has no GRU, expected at least one");
+    if (!is_body() && graph_.states.empty()) return Bad("the network has no GRU, expected at least one");
     GRUSERVE_RETURN_IF_ERROR(CheckValue("output", graph_.output));
     shape_.output_size = width(graph_.output);
     return std::move(shape_);
   }
 
  private:
+  bool is_body() const { return part_ == Part::kBody; }
   int64_t width(ValueId value) const { return shape_.widths[static_cast<size_t>(value)]; }
 
   absl::Status CheckValue(const std::string& what, ValueId value) const {
@@ -80,7 +84,7 @@ class GraphChecker {
   }
 
   absl::Status CheckStates() {
-    if (is_body_ && !graph_.states.empty()) return Bad("has states of its own, expected none");
+    if (is_body() && !graph_.states.empty()) return Bad("has states of its own, expected none");
     std::set<std::string> names;
     for (const GraphState& state : graph_.states) {
       const std::string what = absl::StrCat("state \"", state.name, "\": ");
@@ -108,7 +112,7 @@ class GraphChecker {
   }
 
   absl::Status OwnBlocks(int64_t state, int64_t first, int64_t count, int64_t hidden_size) {
-    if (is_body_) return Bad("is recurrent, expected row ops only in the body of a cell");
+    if (is_body()) return Bad("is recurrent, expected row ops only in the body of a cell");
     if (state < 0 || state >= static_cast<int64_t>(graph_.states.size()))
       return Bad(absl::StrCat("has state ", state, ", the network has ", graph_.states.size()));
     const GraphState& owned = graph_.states[static_cast<size_t>(state)];
@@ -145,7 +149,7 @@ class GraphChecker {
 
   absl::StatusOr<int64_t> WidthOf(const GraphNode& node, const CellNode& op) {
     if (op.body == nullptr) return Bad("has no body");
-    GRUSERVE_ASSIGN_OR_RETURN(const GraphShape body, GraphChecker(*op.body, true).Check());
+    GRUSERVE_ASSIGN_OR_RETURN(const GraphShape body, GraphChecker(*op.body, Part::kBody).Check());
     if (op.body->inputs.size() != 2)
       return Bad(absl::StrCat("its body has ", op.body->inputs.size(), " inputs, expected 2: x and h"));
     if (body.widths[0] != width(node.inputs[0]) || body.widths[1] != body.output_size)
@@ -224,7 +228,7 @@ class GraphChecker {
   }
 
   absl::StatusOr<int64_t> WidthOf(const GraphNode& node, const ReverseTimeNode&) {
-    if (is_body_) return Bad("reverses time, expected row ops only in the body of a cell");
+    if (is_body()) return Bad("reverses time, expected row ops only in the body of a cell");
     ForbidSteps(node, "a reversed direction needs the whole sequence");
     return width(node.inputs[0]);
   }
@@ -251,13 +255,20 @@ class GraphChecker {
   }
 
   const Graph& graph_;
-  const bool is_body_;
+  const Part part_;
   GraphShape shape_;
   std::vector<std::set<int64_t>> owned_;  // Blocks of each state.
 };
 
 }  // namespace
 
-absl::StatusOr<GraphShape> CheckGraph(const Graph& graph) { return GraphChecker(graph, false).Check(); }
+absl::StatusOr<GraphShape> CheckGraph(const Graph& graph) {
+  return GraphChecker(graph, Part::kWhole).Check();
+}
+
+absl::StatusOr<std::vector<int64_t>> ValueWidths(const Graph& graph) {
+  GRUSERVE_ASSIGN_OR_RETURN(GraphShape shape, GraphChecker(graph, Part::kUnfinished).Check());
+  return std::move(shape.widths);
+}
 
 }  // namespace gruserve

@@ -177,6 +177,10 @@ struct GraphShape {
 // naming the node, what came and what was wanted.
 absl::StatusOr<GraphShape> CheckGraph(const Graph& graph);
 
+// The widths of all values of a graph that may be unfinished: no GRU yet, or states that
+// no node owns; or of a CellNode's body. InvalidArgument as CheckGraph.
+absl::StatusOr<std::vector<int64_t>> ValueWidths(const Graph& graph);
+
 }  // namespace gruserve
 
 #endif  // GRUSERVE_CORE_NETWORK_GRAPH_H_

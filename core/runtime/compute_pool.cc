@@ -224,7 +224,7 @@ ComputePool::Core::Slot* ComputePool::Core::Take(int worker, Slot* done) {
   }
   Slot* slot = TakeSlot();
   slot->turn.reset();
-  if (!sequences_.HasTurn(worker) || (slot->steps_next && steps_.ready())) {
+  if (!sequences_.HasTurn(worker) || (steps_.ready() && (slot->steps_next || steps_.due()))) {
     TakeSteps(slot);
     slot->steps_next = false;
   } else {

@@ -19,6 +19,7 @@
 #include "core/model/replica.h"
 #include "core/model/sequence_run.h"
 #include "core/runtime/loaded_model.h"
+#include "core/runtime/tenant.h"
 
 namespace gruserve {
 
@@ -35,6 +36,11 @@ class StepTask {
   const LoadedModel* model = nullptr;
   std::span<const StepRow> rows;
   absl::Time deadline = absl::InfiniteFuture();
+  // When it was promised to be done: goes first, the nearest before the others, and
+  // is done also where it comes too late.
+  absl::Time due = absl::InfiniteFuture();
+  // Null: nobody's in particular.
+  Tenant* tenant = nullptr;
 
   // The executor's own, from Submit until done.
   StepTask* next_queued = nullptr;

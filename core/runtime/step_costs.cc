@@ -19,13 +19,13 @@ constexpr absl::Duration kWorthWaking = absl::Microseconds(100);
 
 }  // namespace
 
-StepCosts::StepCosts(std::vector<Point> points) : points_(std::move(points)) {
-  const Point& largest = points_.back();
-  const absl::Duration row = largest.cost / largest.rows;
-  worthwhile_rows_ = largest.rows;
+StepCosts::StepCosts(std::vector<Point> points)
+    : points_(std::move(points)),
+      row_in_largest_batch_(points_.back().cost / points_.back().rows),
+      worthwhile_rows_(points_.back().rows) {
   for (const Point& point : points_) {
-    if (point.cost < kWorthWaking || point.cost > row * kEfficient * static_cast<double>(point.rows))
-      continue;
+    const absl::Duration efficient = row_in_largest_batch_ * kEfficient * static_cast<double>(point.rows);
+    if (point.cost < kWorthWaking || point.cost > efficient) continue;
     worthwhile_rows_ = point.rows;
     return;
   }

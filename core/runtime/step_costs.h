@@ -36,6 +36,12 @@ class StepCosts {
   // where none does. REQUIRES: rows >= 1.
   absl::Duration Of(int64_t rows) const;
 
+  // A row's part of the largest batch: what a row costs where there is much to do.
+  absl::Duration row_in_largest_batch() const { return row_in_largest_batch_; }
+  absl::Duration largest_batch() const {
+    return points_.empty() ? absl::InfiniteDuration() : points_.back().cost;
+  }
+
   // Rows from which a batch is worth waking a worker for: a row costs little more
   // than in the largest batch, and the whole much more than the waking.
   int64_t worthwhile_rows() const { return worthwhile_rows_; }
@@ -44,6 +50,7 @@ class StepCosts {
 
  private:
   std::vector<Point> points_;
+  absl::Duration row_in_largest_batch_ = absl::InfiniteDuration();
   int64_t worthwhile_rows_ = 1;
 };
 

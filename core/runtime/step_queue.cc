@@ -9,7 +9,22 @@
 namespace gruserve {
 namespace {
 
+bool LaterDue(const StepTask* a, const StepTask* b) { return a->due > b->due; }
 bool LaterDeadline(const StepTask* a, const StepTask* b) { return a->deadline > b->deadline; }
+
+template <typename Later>
+void PushHeap(std::vector<StepTask*>* heap, StepTask* task, Later later) {
+  heap->push_back(task);
+  std::push_heap(heap->begin(), heap->end(), later);
+}
+
+template <typename Later>
+StepTask* PopHeap(std::vector<StepTask*>* heap, Later later) {
+  std::pop_heap(heap->begin(), heap->end(), later);
+  StepTask* const task = heap->back();
+  heap->pop_back();
+  return task;
+}
 
 int64_t Rows(const StepTask* task) { return static_cast<int64_t>(task->rows.size()); }
 
@@ -31,11 +46,14 @@ StepQueue::ModelQueue* StepQueue::QueueOf(const LoadedModel* model) {
 
 void StepQueue::Push(StepTask* task) {
   ModelQueue* queue = QueueOf(task->model);
-  if (task->deadline == absl::InfiniteFuture()) {
-    queue->in_order.PushBack(task);
+  Tenant* const tenant = TenantOf(task);
+  if (tenant->waiting++ == 0) tenant->virtual_time = std::max(tenant->virtual_time, virtual_time_);
+  if (task->due != absl::InfiniteFuture()) {
+    PushHeap(&queue->by_due, task, LaterDue);
+  } else if (task->deadline != absl::InfiniteFuture()) {
+    PushHeap(&queue->by_deadline, task, LaterDeadline);
   } else {
-    queue->by_deadline.push_back(task);
-    std::push_heap(queue->by_deadline.begin(), queue->by_deadline.end(), LaterDeadline);
+    queue->in_order.Push(task, tenant);
   }
   queue->rows += Rows(task);
   ++waiting_;
@@ -46,35 +64,64 @@ void StepQueue::Settle(ModelQueue* queue) {
   if (queue->has_turn || queue->empty()) return;
   if (queue->running > 0 && queue->rows < queue->model->step_costs().worthwhile_rows()) return;
   queue->has_turn = true;
-  turns_.PushBack(queue);
+  turns_.push_back(queue);
 }
 
-StepTask* StepQueue::PopNearest(ModelQueue* queue) {
-  std::pop_heap(queue->by_deadline.begin(), queue->by_deadline.end(), LaterDeadline);
-  StepTask* task = queue->by_deadline.back();
-  queue->by_deadline.pop_back();
-  return task;
+bool StepQueue::due() const {
+  return std::any_of(turns_.begin(), turns_.end(),
+                     [](const ModelQueue* queue) { return !queue->by_due.empty(); });
+}
+
+StepQueue::ModelQueue* StepQueue::TakeTurn() {
+  // The nearest due time; else the tenant that has had least; else the turn.
+  const auto due = [](const ModelQueue* queue) {
+    return queue->by_due.empty() ? absl::InfiniteFuture() : queue->by_due.front()->due;
+  };
+  const auto served = [this](const ModelQueue* queue) {
+    return queue->in_order.empty() ? virtual_time_ : queue->in_order.next_virtual_time();
+  };
+  const auto next =
+      std::min_element(turns_.begin(), turns_.end(), [&](const ModelQueue* a, const ModelQueue* b) {
+        return due(a) != due(b) ? due(a) < due(b) : served(a) < served(b);
+      });
+  ModelQueue* const queue = *next;
+  turns_.erase(next);
+  queue->has_turn = false;
+  return queue;
+}
+
+void StepQueue::Charge(StepTask* task) {
+  Tenant* const tenant = TenantOf(task);
+  --tenant->waiting;
+  const int64_t row = absl::ToInt64Nanoseconds(task->model->step_costs().row_in_largest_batch());
+  tenant->virtual_time += std::max<int64_t>(row * Rows(task) / tenant->weight, 1);
 }
 
 void StepQueue::Take(int workers, std::vector<StepTask*>* batch) {
-  ModelQueue* queue = turns_.PopFront();
-  queue->has_turn = false;
+  ModelQueue* queue = TakeTurn();
   const int64_t share =
       std::max(queue->model->step_costs().worthwhile_rows(), (queue->rows + workers - 1) / workers);
   const int64_t most = std::min(share, BucketSet::kMaxBatchSize);
+  if (!queue->in_order.empty()) virtual_time_ = std::max(virtual_time_, queue->in_order.next_virtual_time());
   int64_t rows = 0;
-  const auto take = [&](bool nearest, int64_t limit) {
-    while (nearest ? !queue->by_deadline.empty() : !queue->in_order.empty()) {
-      const StepTask* next = nearest ? queue->by_deadline.front() : queue->in_order.front();
-      if (rows > 0 && rows + Rows(next) > limit) return;
-      batch->push_back(nearest ? PopNearest(queue) : queue->in_order.PopFront());
-      rows += Rows(next);
-      --waiting_;
-    }
+  // Whether a task with so many rows may come along.
+  const auto fits = [&](const StepTask* task, int64_t limit) {
+    return rows == 0 || rows + Rows(task) <= limit;
   };
-  take(/*nearest=*/true, queue->in_order.empty() ? most : std::max<int64_t>(most / 2, 1));
-  take(/*nearest=*/false, most);
-  take(/*nearest=*/true, most);
+  const auto take = [&](StepTask* task) {
+    batch->push_back(task);
+    rows += Rows(task);
+    --waiting_;
+    Charge(task);
+  };
+  const auto take_nearest = [&](int64_t limit) {
+    while (!queue->by_deadline.empty() && fits(queue->by_deadline.front(), limit))
+      take(PopHeap(&queue->by_deadline, LaterDeadline));
+  };
+  while (!queue->by_due.empty() && fits(queue->by_due.front(), most)) take(PopHeap(&queue->by_due, LaterDue));
+  take_nearest(queue->in_order.empty() ? most : rows + std::max<int64_t>((most - rows) / 2, 1));
+  while (!queue->in_order.empty() && fits(queue->in_order.front(), most)) take(queue->in_order.PopFront());
+  take_nearest(most);
   queue->rows -= rows;
   ++queue->running;
   Settle(queue);

@@ -1,7 +1,13 @@
 // The steps that wait for a worker, by model, and who may take how many of them.
 //
-// Models take turns. Within a model, steps with the nearest deadlines come first,
-// in up to half of each batch, then the others in their order. A second worker
+// Models take turns, and within a model steps their order, but
+//   a step with a due time goes before all others, the nearest first, and so does
+//   its model: who admits such steps must not admit too many;
+//   the nearest deadlines come next, in up to half of what is left of a batch;
+//   the rest is dealt out fairly among tenants, within a model and between models:
+//   start-time fair queueing (Goyal, Vin, Cheng 1996), where a step is as long as
+//   its rows are in the largest batch.
+// A second worker
 // joins a model only for as many rows as are worth one: fewer wait for the worker
 // that runs the model now, and make its next batch larger, since a row in a batch
 // costs a fraction of a row alone.
@@ -17,7 +23,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "core/runtime/executor.h"
-#include "core/runtime/task_queue.h"
+#include "core/runtime/fair_queue.h"
+#include "core/runtime/tenant.h"
 
 namespace gruserve {
 
@@ -27,6 +34,8 @@ class StepQueue {
   bool empty() const { return waiting_ == 0; }
   // Whether there is a batch to take now.
   bool ready() const { return !turns_.empty(); }
+  // Whether that batch has a step with a due time.
+  bool due() const;
 
   void Push(StepTask* task);
 
@@ -42,23 +51,29 @@ class StepQueue {
   // The steps of one model. In `turns_` while a batch of it may be taken.
   struct ModelQueue {
     const LoadedModel* model = nullptr;
-    TaskQueue<StepTask> in_order;
+    std::vector<StepTask*> by_due;       // A heap, nearest first.
     std::vector<StepTask*> by_deadline;  // A heap, nearest first.
+    FairQueue in_order;
     int64_t rows = 0;
     int running = 0;  // Workers that run it.
     bool has_turn = false;
-    ModelQueue* next_queued = nullptr;
 
-    bool empty() const { return in_order.empty() && by_deadline.empty(); }
+    bool empty() const { return in_order.empty() && by_deadline.empty() && by_due.empty(); }
   };
 
+  Tenant* TenantOf(StepTask* task) { return task->tenant != nullptr ? task->tenant : &nobody_; }
   ModelQueue* QueueOf(const LoadedModel* model);
   // Gives it a turn, where there is a batch to take.
   void Settle(ModelQueue* queue);
-  static StepTask* PopNearest(ModelQueue* queue);
+  // Takes a model out of the turns.
+  ModelQueue* TakeTurn();
+  // Counts what leaves the queue against its tenant.
+  void Charge(StepTask* task);
 
   int64_t waiting_ = 0;
-  TaskQueue<ModelQueue> turns_;
+  Tenant nobody_;             // Whose steps name no tenant.
+  int64_t virtual_time_ = 0;  // Where a tenant starts that has something to do again.
+  std::vector<ModelQueue*> turns_;
   // Only models with steps that wait or run, so that an unloaded one leaves no trace.
   absl::flat_hash_map<const LoadedModel*, std::unique_ptr<ModelQueue>> queue_of_;
   std::vector<std::unique_ptr<ModelQueue>> spare_;

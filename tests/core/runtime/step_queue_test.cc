@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -39,11 +40,19 @@ class NumberedStep : public StepTask {
 
 class StepQueueTest : public ::testing::Test {
  protected:
-  NumberedStep* Push(const LoadedRandomModel& model, absl::Time deadline = absl::InfiniteFuture()) {
+  StepTask* Push(const LoadedRandomModel& model, absl::Time deadline = absl::InfiniteFuture(),
+                 absl::Time due = absl::InfiniteFuture(), Tenant* tenant = nullptr) {
     steps_.push_back(std::make_unique<NumberedStep>(model, static_cast<int>(steps_.size())));
     steps_.back()->deadline = deadline;
+    steps_.back()->due = due;
+    steps_.back()->tenant = tenant;
     queue_.Push(steps_.back().get());
     return steps_.back().get();
+  }
+  StepTask* PushDue(const LoadedRandomModel& model, absl::Time due) { return Push(model, {}, due); }
+  StepTask* PushOf(Tenant* tenant, const LoadedRandomModel& model = First(),
+                   absl::Time deadline = absl::InfiniteFuture()) {
+    return Push(model, deadline, absl::InfiniteFuture(), tenant);
   }
   void Push(const LoadedRandomModel& model, int count) {
     for (int i = 0; i < count; ++i) Push(model);
@@ -113,6 +122,74 @@ TEST_F(StepQueueTest, DeadlinesLeaveHalfABatchToTheOthers) {
   ASSERT_EQ(batch.size(), 64u);
   EXPECT_LT(batch[31], 100);
   EXPECT_THAT((std::vector<int>(batch.begin() + 32, batch.begin() + 35)), ElementsAre(100, 101, 102));
+}
+
+TEST_F(StepQueueTest, DueStepsTakeAsMuchOfABatchAsTheyNeed) {
+  const absl::Time now = absl::UnixEpoch();
+  Push(First(), 64);
+  Push(First(), now);  // A deadline.
+  for (int i = 0; i < 63; ++i) PushDue(First(), now + absl::Seconds(100 - i));
+  const std::vector<int> batch = Take();
+  ASSERT_EQ(batch.size(), 64u);
+  EXPECT_THAT((std::vector<int>(batch.begin(), batch.begin() + 2)), ElementsAre(127, 126));
+  EXPECT_EQ(batch[63], 64);
+}
+
+TEST_F(StepQueueTest, AModelWithADueStepGoesFirst) {
+  Push(First());
+  PushDue(Second(), absl::UnixEpoch());
+  EXPECT_TRUE(queue_.due());
+  EXPECT_THAT(Take(), ElementsAre(1));
+  EXPECT_FALSE(queue_.due());
+  EXPECT_THAT(Take(), ElementsAre(0));
+}
+
+TEST_F(StepQueueTest, TenantsShareABatchByWeight) {
+  Tenant small{.name = "small", .weight = 1};
+  Tenant large{.name = "large", .weight = 3};
+  for (int i = 0; i < 200; ++i) PushOf(&small);
+  for (int i = 0; i < 200; ++i) PushOf(&large);
+  const std::vector<int> batch = Take();
+  EXPECT_EQ(std::count_if(batch.begin(), batch.end(), [](int number) { return number < 200; }), 16);
+}
+
+TEST_F(StepQueueTest, TenantsShareAcrossModels) {
+  Tenant busy{.name = "busy"};
+  Tenant other{.name = "other"};
+  for (int i = 0; i < 128; ++i) PushOf(&busy);
+  Take();
+  queue_.Done(First().handle().get());
+  PushOf(&other, Second());
+  PushOf(&busy, Second());
+  EXPECT_THAT(Take(), ElementsAre(128, 129));  // Of the model of the one that has had less.
+}
+
+TEST_F(StepQueueTest, ATenantThatWasAwayStartsLevel) {
+  Tenant busy{.name = "busy"};
+  Tenant late{.name = "late"};
+  for (int i = 0; i < 192; ++i) PushOf(&busy);
+  Take();
+  queue_.Done(First().handle().get());
+  Take();
+  queue_.Done(First().handle().get());
+  for (int i = 0; i < 64; ++i) PushOf(&late);
+  const std::vector<int> batch = Take();
+  const auto of_late = std::count_if(batch.begin(), batch.end(), [](int number) { return number >= 192; });
+  EXPECT_GE(of_late, 32);
+  EXPECT_LE(of_late, 64);
+}
+
+TEST_F(StepQueueTest, DeadlinesBuyATenantNoMoreThanItsShare) {
+  Tenant hurried{.name = "hurried"};
+  Tenant calm{.name = "calm"};
+  for (int i = 0; i < 64; ++i) PushOf(&calm);
+  for (int i = 0; i < 64; ++i) {
+    StepTask* step = PushOf(&hurried, First(), absl::UnixEpoch());
+    EXPECT_EQ(step->tenant, &hurried);
+  }
+  Take();
+  queue_.Done(First().handle().get());
+  EXPECT_EQ(hurried.virtual_time, calm.virtual_time);
 }
 
 }  // namespace

@@ -14,50 +14,79 @@
 // It is a test of the arithmetic, with costs measured when the model was loaded; the
 // network and a busy neighbour on the machine are not in it.
 //
-// Not thread-safe. Keeps no model alive.
+// Thread-safe.
 
 #ifndef GRUSERVE_CORE_SESSION_REAL_TIME_BUDGET_H_
 #define GRUSERVE_CORE_SESSION_REAL_TIME_BUDGET_H_
 
 #include <cstdint>
 #include <map>
+#include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/runtime/step_costs.h"
 #include "core/session/real_time_contract.h"
 
 namespace gruserve {
 
+class RealTimeBudget;
+
+// One kept promise; the budget has it back when this goes. Movable.
+class RealTimePromise {
+ public:
+  RealTimePromise() = default;
+  RealTimePromise(RealTimePromise&& other) noexcept { *this = std::move(other); }
+  RealTimePromise& operator=(RealTimePromise&& other) noexcept;
+  ~RealTimePromise();
+
+ private:
+  friend class RealTimeBudget;
+
+  RealTimeBudget* budget_ = nullptr;  // Null: nothing is promised.
+  int64_t density_ = 0;               // Nanoseconds of compute a second.
+  absl::Duration deadline_;
+  absl::Duration batch_;  // The longest of its model.
+};
+
 class RealTimeBudget {
  public:
   // A slice of a sequence, at most (ADR 10: 1 to 2 ms).
   static constexpr absl::Duration kLongestSlice = absl::Milliseconds(2);
 
-  // REQUIRES: num_workers >= 1, 0 <= share <= 1; with a share of 0 nothing is promised.
+  // REQUIRES: num_workers >= 1, 0 <= share < 1; with a share of 0 nothing is promised.
   RealTimeBudget(int num_workers, double share);
 
-  // Promises `contract` to a session of `rows` rows of a model with such costs.
+  // Promises `contract` to a session of `rows` rows of a model with such costs. The
+  // budget must outlive the promise.
   //   InvalidArgument    a period or deadline that is not positive
   //   ResourceExhausted  it would not be kept, or another one would not
-  absl::Status Admit(const StepCosts& costs, int64_t rows, const RealTimeContract& contract);
-  // Takes back what Admit promised with the same arguments.
-  void Release(const StepCosts& costs, int64_t rows, const RealTimeContract& contract);
+  absl::StatusOr<RealTimePromise> Promise(const StepCosts& costs, int64_t rows,
+                                          const RealTimeContract& contract) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Nanoseconds of compute promised in a second.
-  int64_t promised() const { return promised_; }
+  int64_t promised() const ABSL_LOCKS_EXCLUDED(mu_);
   // The most that may be.
   int64_t limit() const { return limit_; }
 
  private:
-  static int64_t Density(const StepCosts& costs, int64_t rows, const RealTimeContract& contract);
+  friend class RealTimePromise;
 
+  absl::Status CheckDeadlines(const RealTimePromise& promise) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TakeBack(const RealTimePromise& promise) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Constant after construction.
   const double share_;
   const int64_t limit_;
-  int64_t promised_ = 0;
-  // How many promises have which; sums would not come back to where they were.
-  std::map<absl::Duration, int64_t> deadlines_;
-  std::map<absl::Duration, int64_t> batches_;
+
+  mutable absl::Mutex mu_;
+  int64_t promised_ ABSL_GUARDED_BY(mu_) = 0;
+  // How many promises have which.
+  std::map<absl::Duration, int64_t> deadlines_ ABSL_GUARDED_BY(mu_);
+  std::map<absl::Duration, int64_t> batches_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace gruserve

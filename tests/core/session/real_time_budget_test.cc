@@ -20,91 +20,98 @@ StepCosts Costs() { return StepCosts({{1, absl::Microseconds(10)}, {64, absl::Mi
 
 RealTimeContract Contract(absl::Duration period, absl::Duration deadline) { return {period, deadline}; }
 
-TEST(RealTimeBudgetTest, AdmitsUpToItsShareAndGivesBack) {
-  RealTimeBudget budget(2, 0.5);
+class RealTimeBudgetTest : public ::testing::Test {
+ protected:
+  // Promises what can be promised, until the test ends or `promises_` is cleared.
+  absl::Status Promise(RealTimeBudget& budget, const RealTimeContract& contract, int64_t rows = 1,
+                       const StepCosts& costs = Costs()) {
+    absl::StatusOr<RealTimePromise> promise = budget.Promise(costs, rows, contract);
+    if (promise.ok()) promises_.push_back(*std::move(promise));
+    return promise.status();
+  }
+
+  RealTimeBudget budget_{1, 0.5};
+  std::vector<RealTimePromise> promises_;
+};
+
+TEST_F(RealTimeBudgetTest, PromisesUpToItsShareAndTakesBack) {
   const RealTimeContract contract = Contract(absl::Milliseconds(10), absl::Milliseconds(10));
-  int admitted = 0;
-  while (budget.Admit(Costs(), 1, contract).ok()) ++admitted;
-  // A second of one worker of two, at 200 us a second each.
-  EXPECT_NEAR(admitted, 5000, 1);
-  EXPECT_THAT(budget.Admit(Costs(), 1, contract), StatusIs(absl::StatusCode::kResourceExhausted,
-                                                           HasSubstr("asks for 200 us of compute a second")));
-  for (int i = 0; i < admitted; ++i) budget.Release(Costs(), 1, contract);
-  EXPECT_EQ(budget.promised(), 0);
-  EXPECT_TRUE(budget.Admit(Costs(), 1, contract).ok());
+  while (Promise(budget_, contract).ok()) continue;
+  EXPECT_NEAR(static_cast<double>(promises_.size()), 2500, 1);  // Half a second, at 200 us a second each.
+  EXPECT_THAT(Promise(budget_, contract), StatusIs(absl::StatusCode::kResourceExhausted,
+                                                   HasSubstr("asks for 200 us of compute a second")));
+  promises_.clear();
+  EXPECT_EQ(budget_.promised(), 0);
+  EXPECT_TRUE(Promise(budget_, contract).ok());
 }
 
-TEST(RealTimeBudgetTest, TheShorterOfPeriodAndDeadlineCounts) {
-  RealTimeBudget budget(1, 0.5);
-  EXPECT_TRUE(budget.Admit(Costs(), 1, Contract(absl::Seconds(1), absl::Milliseconds(10))).ok());
-  const int64_t first = budget.promised();
-  EXPECT_TRUE(budget.Admit(Costs(), 1, Contract(absl::Milliseconds(10), absl::Seconds(1))).ok());
-  EXPECT_EQ(budget.promised(), 2 * first);
+TEST_F(RealTimeBudgetTest, MoreWorkersKeepMorePromises) {
+  EXPECT_EQ(RealTimeBudget(8, 0.5).limit(), 8 * budget_.limit());
 }
 
-TEST(RealTimeBudgetTest, RowsCount) {
-  RealTimeBudget one(1, 0.5);
-  RealTimeBudget eight(1, 0.5);
+TEST_F(RealTimeBudgetTest, TheShorterOfPeriodAndDeadlineCounts) {
+  EXPECT_TRUE(Promise(budget_, Contract(absl::Seconds(1), absl::Milliseconds(10))).ok());
+  const int64_t first = budget_.promised();
+  EXPECT_TRUE(Promise(budget_, Contract(absl::Milliseconds(10), absl::Seconds(1))).ok());
+  EXPECT_EQ(budget_.promised(), 2 * first);
+}
+
+TEST_F(RealTimeBudgetTest, RowsCount) {
   const RealTimeContract contract = Contract(absl::Milliseconds(10), absl::Milliseconds(10));
-  for (int i = 0; i < 8; ++i) EXPECT_TRUE(one.Admit(Costs(), 1, contract).ok());
-  EXPECT_TRUE(eight.Admit(Costs(), 8, contract).ok());
-  EXPECT_NEAR(static_cast<double>(one.promised()), static_cast<double>(eight.promised()), 8);
+  for (int i = 0; i < 8; ++i) EXPECT_TRUE(Promise(budget_, contract).ok());
+  const int64_t one_by_one = budget_.promised();
+  EXPECT_TRUE(Promise(budget_, contract, 8).ok());
+  EXPECT_NEAR(static_cast<double>(budget_.promised()), static_cast<double>(2 * one_by_one), 8);
 }
 
-TEST(RealTimeBudgetTest, ADeadlineMustOutlastWhatMayRunBefore) {
-  RealTimeBudget budget(1, 0.5);
+TEST_F(RealTimeBudgetTest, ADeadlineMustOutlastWhatMayRunBefore) {
   const absl::Duration needed = (RealTimeBudget::kLongestSlice + absl::Microseconds(128)) * 2;
-  EXPECT_THAT(budget.Admit(Costs(), 1, Contract(absl::Seconds(1), needed - absl::Microseconds(1))),
+  EXPECT_THAT(Promise(budget_, Contract(absl::Seconds(1), needed - absl::Microseconds(1))),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("can be kept from 4.256ms on")));
-  EXPECT_TRUE(budget.Admit(Costs(), 1, Contract(absl::Seconds(1), needed)).ok());
+  EXPECT_TRUE(Promise(budget_, Contract(absl::Seconds(1), needed)).ok());
 }
 
-TEST(RealTimeBudgetTest, ASlowerModelMustNotBreakAnEarlierPromise) {
-  RealTimeBudget budget(1, 0.5);
-  EXPECT_TRUE(budget.Admit(Costs(), 1, Contract(absl::Seconds(1), absl::Milliseconds(5))).ok());
+TEST_F(RealTimeBudgetTest, ASlowerModelMustNotBreakAnEarlierPromise) {
+  EXPECT_TRUE(Promise(budget_, Contract(absl::Seconds(1), absl::Milliseconds(5))).ok());
   const StepCosts slow({{1, absl::Milliseconds(1)}, {64, absl::Milliseconds(8)}});
-  EXPECT_THAT(budget.Admit(slow, 1, Contract(absl::Seconds(10), absl::Seconds(10))),
+  const RealTimeContract leisurely = Contract(absl::Seconds(10), absl::Seconds(10));
+  EXPECT_THAT(Promise(budget_, leisurely, 1, slow),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("of another session is 5ms")));
-  budget.Release(Costs(), 1, Contract(absl::Seconds(1), absl::Milliseconds(5)));
-  EXPECT_TRUE(budget.Admit(slow, 1, Contract(absl::Seconds(10), absl::Seconds(10))).ok());
+  promises_.clear();
+  EXPECT_TRUE(Promise(budget_, leisurely, 1, slow).ok());
 }
 
-TEST(RealTimeBudgetTest, RefusesWhatIsNoContract) {
-  RealTimeBudget budget(1, 0.5);
-  EXPECT_THAT(budget.Admit(Costs(), 1, Contract(absl::ZeroDuration(), absl::Seconds(1))),
+TEST_F(RealTimeBudgetTest, RefusesWhatIsNoContract) {
+  EXPECT_THAT(Promise(budget_, Contract(absl::ZeroDuration(), absl::Seconds(1))),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a period of 0 and a deadline of 1s")));
-  EXPECT_THAT(budget.Admit(Costs(), 1, Contract(absl::Seconds(1), -absl::Seconds(1))),
+  EXPECT_THAT(Promise(budget_, Contract(absl::Seconds(1), -absl::Seconds(1))),
               StatusIs(absl::StatusCode::kInvalidArgument, ::testing::_));
 }
 
-TEST(RealTimeBudgetTest, NothingIsPromisedOfNothing) {
+TEST_F(RealTimeBudgetTest, NothingIsPromisedOfNothing) {
+  const RealTimeContract leisurely = Contract(absl::Hours(1), absl::Hours(1));
   RealTimeBudget none(2, 0);
-  EXPECT_THAT(none.Admit(Costs(), 1, Contract(absl::Hours(1), absl::Hours(1))),
-              StatusIs(absl::StatusCode::kResourceExhausted, ::testing::_));
-  RealTimeBudget budget(2, 0.5);
-  EXPECT_THAT(budget.Admit(StepCosts(), 1, Contract(absl::Hours(1), absl::Hours(1))),
+  EXPECT_THAT(Promise(none, leisurely), StatusIs(absl::StatusCode::kResourceExhausted, ::testing::_));
+  // A model that cannot step.
+  EXPECT_THAT(Promise(budget_, leisurely, 1, StepCosts()),
               StatusIs(absl::StatusCode::kResourceExhausted, ::testing::_));
 }
 
-TEST(RealTimeBudgetTest, ComesBackToNothingAfterAnyMix) {
-  RealTimeBudget budget(2, 0.5);
+TEST_F(RealTimeBudgetTest, ComesBackToNothingAfterAnyMix) {
   std::mt19937 random(7);
-  std::vector<std::pair<int64_t, RealTimeContract>> held;
   for (int i = 0; i < 10'000; ++i) {
-    if (!held.empty() && random() % 2 == 0) {
-      std::swap(held[random() % held.size()], held.back());
-      budget.Release(Costs(), held.back().first, held.back().second);
-      held.pop_back();
+    if (!promises_.empty() && random() % 2 == 0) {
+      std::swap(promises_[random() % promises_.size()], promises_.back());
+      promises_.pop_back();
       continue;
     }
-    const int64_t rows = 1 + random() % 8;
     const RealTimeContract contract = Contract(absl::Microseconds(5000 + random() % 100'000),
                                                absl::Microseconds(5000 + random() % 100'000));
-    if (budget.Admit(Costs(), rows, contract).ok()) held.emplace_back(rows, contract);
-    EXPECT_LE(budget.promised(), budget.limit());
+    Promise(budget_, contract, 1 + random() % 8).IgnoreError();
+    EXPECT_LE(budget_.promised(), budget_.limit());
   }
-  for (const auto& [rows, contract] : held) budget.Release(Costs(), rows, contract);
-  EXPECT_EQ(budget.promised(), 0);
+  promises_.clear();
+  EXPECT_EQ(budget_.promised(), 0);
 }
 
 TEST(RealTimeClockTest, StepsAreDueTheirDeadlineAfterTheyArrive) {

@@ -36,6 +36,10 @@ RealTimePromise::~RealTimePromise() {
   if (budget_ != nullptr) budget_->TakeBack(*this);
 }
 
+void RealTimePromise::CountLate() {
+  if (budget_ != nullptr) budget_->late_steps_.fetch_add(1, std::memory_order_relaxed);
+}
+
 RealTimeBudget::RealTimeBudget(int num_workers, double share)
     : share_(share), limit_(static_cast<int64_t>(static_cast<double>(num_workers * kSecond) * share)) {}
 

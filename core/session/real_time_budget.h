@@ -19,6 +19,7 @@
 #ifndef GRUSERVE_CORE_SESSION_REAL_TIME_BUDGET_H_
 #define GRUSERVE_CORE_SESSION_REAL_TIME_BUDGET_H_
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <utility>
@@ -35,13 +36,16 @@ namespace gruserve {
 
 class RealTimeBudget;
 
-// One kept promise; the budget has it back when this goes. Movable.
+// A promise that a session holds; the budget has it back when this goes. Movable.
 class RealTimePromise {
  public:
   RealTimePromise() = default;
   RealTimePromise(RealTimePromise&& other) noexcept { *this = std::move(other); }
   RealTimePromise& operator=(RealTimePromise&& other) noexcept;
   ~RealTimePromise();
+
+  // It was broken for one step.
+  void CountLate();
 
  private:
   friend class RealTimeBudget;
@@ -71,6 +75,8 @@ class RealTimeBudget {
   int64_t promised() const ABSL_LOCKS_EXCLUDED(mu_);
   // The most that may be.
   int64_t limit() const { return limit_; }
+  // Steps that were late, of all sessions so far.
+  int64_t late_steps() const { return late_steps_.load(std::memory_order_relaxed); }
 
  private:
   friend class RealTimePromise;
@@ -82,11 +88,24 @@ class RealTimeBudget {
   const double share_;
   const int64_t limit_;
 
+  std::atomic<int64_t> late_steps_ = 0;
+
   mutable absl::Mutex mu_;
   int64_t promised_ ABSL_GUARDED_BY(mu_) = 0;
   // How many promises have which.
   std::map<absl::Duration, int64_t> deadlines_ ABSL_GUARDED_BY(mu_);
   std::map<absl::Duration, int64_t> batches_ ABSL_GUARDED_BY(mu_);
+};
+
+// A session's contract, and what it rests on.
+struct RealTimeTerms {
+  RealTimeClock clock;
+  RealTimePromise promise;
+
+  void CountLate() {
+    clock.CountLate();
+    promise.CountLate();
+  }
 };
 
 }  // namespace gruserve

@@ -23,7 +23,8 @@ Session::Session(Options options, const std::vector<float>& h_0,
       surroundings_(std::move(surroundings)),
       state_(model_.get(), rows()),
       holder_(options.holder),
-      last_done_(surroundings_->clock->Now()) {
+      last_done_(surroundings_->clock->Now()),
+      real_time_(std::move(options.real_time)) {
   if (!h_0.empty()) state_.Set(h_0);
 }
 
@@ -126,6 +127,10 @@ SessionDescription Session::DescribeLocked() const {
   description.max_inflight = surroundings_->max_inflight;
   description.attached = holder_ != nullptr;
   description.memory_bytes = memory_bytes();
+  if (real_time_ != nullptr) {
+    description.real_time = real_time_->clock.contract();
+    description.late_steps = real_time_->clock.late_steps();
+  }
   description.idle = in_flight_ > 0 ? absl::ZeroDuration() : surroundings_->clock->Now() - last_done_;
   return description;
 }
@@ -151,6 +156,7 @@ Session::IdleVerdict Session::EndIfIdleSince(absl::Time latest, const absl::Stat
   ended_ = why;
   ended_reason_ = SessionErrorReason::kEvictedIdle;
   holder_ = nullptr;
+  real_time_.reset();
   return {true, last_done_};
 }
 
@@ -165,6 +171,7 @@ bool Session::TakeNext(SessionActivity& activity) {
   activity.current = {};
   activity.result = {};
   activity.allowed = false;
+  activity.due = absl::InfiniteFuture();
   std::unique_ptr<SessionActivity> idle;
   {
     absl::MutexLock lock(&mu_);
@@ -201,6 +208,10 @@ void Session::Judge(SessionActivity& activity) {
   result.status = std::move(verdict.status);
   result.reason = verdict.reason;
   result.index = verdict.index;
+  if (!activity.allowed || real_time_ == nullptr) return;
+  const SessionOp& op = activity.current.op;
+  if (op.kind == SessionOpKind::kStep && op.time_steps == 1)
+    activity.due = real_time_->clock.Due(op.received);
 }
 
 void Session::Complete(SessionActivity& activity) {
@@ -219,6 +230,7 @@ void Session::Complete(SessionActivity& activity) {
     if (activity.allowed && !result.status.ok()) ledger_.Failed();
     if (current.in_flight) --in_flight_;
     last_done_ = surroundings_->clock->Now();
+    if (last_done_ > activity.due && real_time_ != nullptr) real_time_->CountLate();
     result.expected_step = ledger_.next();
   }
   if (current.sink != nullptr) current.sink->OnOpDone(current.op, result);

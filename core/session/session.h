@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@
 #include "core/base/clock.h"
 #include "core/runtime/executor.h"
 #include "core/runtime/loaded_model.h"
+#include "core/session/real_time_budget.h"
+#include "core/session/real_time_contract.h"
 #include "core/session/session_activity.h"
 #include "core/session/session_op.h"
 #include "core/session/session_state.h"
@@ -43,6 +46,8 @@ struct SessionDescription {
   bool attached = false;
   int64_t memory_bytes = 0;
   absl::Duration idle;
+  std::optional<RealTimeContract> real_time;
+  int64_t late_steps = 0;  // Answered after they were due.
 };
 
 // A session's hold by one stream.
@@ -62,14 +67,17 @@ class SessionOwner {
   virtual void OnClosed(Session& session, const SessionSink* closer) = 0;
 };
 
-// What all sessions of a table have in common. Constant, but for the shelf, which
-// is thread-safe.
+// What all sessions of a table have in common. Constant, but for the shelf and the
+// budget, which are thread-safe.
 struct SessionSurroundings {
+  SessionSurroundings(int num_workers, double real_time_share) : real_time(num_workers, real_time_share) {}
+
   std::weak_ptr<SessionOwner> owner;
   Executor* executor = nullptr;
   Clock* clock = nullptr;
   int64_t max_inflight = 64;  // Operations of a session, waiting or running.
   ActivityShelf shelf;
+  RealTimeBudget real_time;
 };
 
 class Session : public std::enable_shared_from_this<Session> {
@@ -79,6 +87,8 @@ class Session : public std::enable_shared_from_this<Session> {
     ModelHandle model;
     int64_t batch_size = 0;
     const SessionSink* holder = nullptr;
+    // Null: no contract.
+    std::unique_ptr<RealTimeTerms> real_time;
   };
   using ReadDone = std::function<void(SessionDescription, std::vector<float>)>;
 
@@ -180,6 +190,7 @@ class Session : public std::enable_shared_from_this<Session> {
   SessionErrorReason ended_reason_ ABSL_GUARDED_BY(mu_) = SessionErrorReason::kNone;
   int32_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
+  std::unique_ptr<RealTimeTerms> real_time_ ABSL_GUARDED_BY(mu_);
   bool refusing_ ABSL_GUARDED_BY(mu_) = false;  // Un-indexed steps, since one had no credit.
 };
 

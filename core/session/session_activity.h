@@ -13,6 +13,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "core/runtime/executor.h"
 #include "core/session/session_op.h"
 
@@ -50,8 +51,9 @@ struct SessionActivity {
   // The pump's own.
   QueuedOp current;
   SessionOpResult result;
-  bool allowed = false;             // Whether `current` may run.
-  std::shared_ptr<Session> keeper;  // Keeps the session while the executor has it.
+  bool allowed = false;                     // Whether `current` may run.
+  absl::Time due = absl::InfiniteFuture();  // By the session's contract.
+  std::shared_ptr<Session> keeper;          // Keeps the session while the executor has it.
   std::vector<StepRow> step_rows;
   Step step;
   Chunk chunk;

@@ -47,10 +47,11 @@ struct SessionOp {
   absl::Status refused;
   // kClose from outside of any stream: also where a stream holds the session.
   bool close_held = false;
+  // When it arrived: a step's due time counts from here.
+  absl::Time received;
   // For the sink's own use; the session does not look at them.
   uint32_t tag = 0;
   uint32_t form = 0;
-  absl::Time received;
 };
 
 struct SessionOpResult {

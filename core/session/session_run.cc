@@ -69,6 +69,7 @@ absl::Status Session::StartStep(SessionActivity& activity) {
   activity.step.model = model().get();
   activity.step.rows = activity.step_rows;
   activity.step.deadline = activity.current.op.deadline;
+  activity.step.due = activity.due;
   activity.keeper = shared_from_this();
   return surroundings_->executor->SubmitStep(&activity.step);
 }
@@ -122,6 +123,7 @@ void Session::CloseNow(const SessionSink* closer) {
     absl::MutexLock lock(&mu_);
     ended_ = absl::NotFoundError(absl::StrCat("session \"", id(), "\" was closed"));
     holder_ = nullptr;
+    real_time_.reset();
   }
   state_.Free();
   if (const auto owner = surroundings_->owner.lock()) owner->OnClosed(*this, closer);

@@ -80,6 +80,10 @@ absl::Status CheckResume(const OpenSessionOptions& options, const SessionRoster:
     return absl::InvalidArgumentError(absl::StrCat("batch_size is ", options.batch_size, ", session \"",
                                                    session.id(), "\" has ", session.batch_size()));
   }
+  if (options.real_time.has_value() && options.real_time != session.Describe().real_time) {
+    return absl::InvalidArgumentError(absl::StrCat("real_time is given and not what session \"", session.id(),
+                                                   "\" was opened with: leave it out"));
+  }
   const bool same_client = !options.attachment.client_instance.empty() &&
                            options.attachment.client_instance == entry.attachment.client_instance;
   if (entry.attachment.sink != nullptr && !same_client && !options.take_over) {
@@ -114,7 +118,7 @@ absl::StatusOr<std::shared_ptr<Session>> Resume(const OpenSessionOptions& option
 SessionTable::SessionTable(Options options, Executor* executor, Clock* clock)
     : options_(options),
       roster_(std::make_shared<SessionRoster>(options, clock)),
-      surroundings_(std::make_shared<SessionSurroundings>()) {
+      surroundings_(std::make_shared<SessionSurroundings>(options.num_workers, options.real_time_share)) {
   surroundings_->owner = roster_;
   surroundings_->executor = executor;
   surroundings_->clock = clock;
@@ -153,9 +157,16 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionO
     absl::MutexLock lock(&roster_->mu);
     GRUSERVE_RETURN_IF_ERROR(roster_->Charge(bytes));
   }
-  auto session = std::make_shared<Session>(
-      Session::Options{options.id, options.model, options.batch_size, options.attachment.sink.get()},
-      options.h_0, surroundings_);
+  absl::StatusOr<std::unique_ptr<RealTimeTerms>> real_time = Promise(options);
+  if (!real_time.ok()) {
+    absl::MutexLock lock(&roster_->mu);
+    roster_->Refund(bytes);
+    return real_time.status();
+  }
+  auto session =
+      std::make_shared<Session>(Session::Options{options.id, options.model, options.batch_size,
+                                                 options.attachment.sink.get(), *std::move(real_time)},
+                                options.h_0, surroundings_);
   {
     absl::MutexLock lock(&roster_->mu);
     if (roster_->Find(options.id) == nullptr) {
@@ -165,6 +176,16 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionO
     roster_->Refund(bytes);
   }
   return Open(options);  // Somebody was faster: that one is now what is found.
+}
+
+absl::StatusOr<std::unique_ptr<RealTimeTerms>> SessionTable::Promise(const OpenSessionOptions& options) {
+  if (!options.real_time.has_value()) return nullptr;
+  const int64_t rows = std::max<int64_t>(options.batch_size, 1);
+  GRUSERVE_ASSIGN_OR_RETURN(
+      RealTimePromise promise,
+      surroundings_->real_time.Promise(options.model->step_costs(), rows, *options.real_time));
+  return std::make_unique<RealTimeTerms>(
+      RealTimeTerms{RealTimeClock(*options.real_time), std::move(promise)});
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(const std::string& id) {
@@ -240,8 +261,15 @@ void SessionTable::StopOpening() {
 }
 
 SessionTable::Counters SessionTable::counters() const {
+  const RealTimeBudget& real_time = surroundings_->real_time;
   absl::MutexLock lock(&roster_->mu);
-  return roster_->counters;
+  Counters counters = roster_->counters;
+  counters.late_steps = real_time.late_steps();
+  if (real_time.limit() > 0) {
+    counters.real_time_promised =
+        static_cast<double>(real_time.promised()) / static_cast<double>(real_time.limit());
+  }
+  return counters;
 }
 
 }  // namespace gruserve

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,8 @@ struct OpenSessionOptions {
   bool any_version = false;        // A resumed session may have another version of `model`.
   bool close_with_stream = false;  // From this open on.
   bool take_over = false;
+  // Not to be had later: a resumed session keeps what it was opened with.
+  std::optional<RealTimeContract> real_time;
   // Whose session it will be; a null sink leaves it detached.
   SessionAttachment attachment;
 };
@@ -48,8 +51,10 @@ class SessionTable {
     int64_t max_inflight = 64;                   // Operations of a session, waiting or running.
     absl::Duration remember_evicted = absl::Minutes(10);
     int64_t max_remembered = 100'000;
+    int num_workers = 1;           // Of the executor.
+    double real_time_share = 0.5;  // Of their time, for real-time contracts; below 1.
   };
-  // `live`, `attached` and `memory_bytes` are of now, the others since the start.
+  // `live`, `attached`, `memory_bytes` and `real_time_promised` are of now, the others since the start.
   struct Counters {
     int64_t live = 0;
     int64_t attached = 0;
@@ -60,6 +65,8 @@ class SessionTable {
     int64_t evicted_idle = 0;
     int64_t evicted_grace = 0;
     int64_t refused_budget = 0;
+    int64_t late_steps = 0;         // Of sessions with a real-time contract.
+    double real_time_promised = 0;  // Of what may be promised, 0 to 1.
   };
 
   // REQUIRES: `executor` and `clock` outlive the table and all its sessions.
@@ -73,7 +80,7 @@ class SessionTable {
   //   NotFound           RESUME of an unknown id; says so where it was evicted
   //   FailedPrecondition RESUME of a session that another client's stream holds,
   //                      without take_over; a model that cannot step
-  //   ResourceExhausted  the memory budget
+  //   ResourceExhausted  the memory budget; a real-time contract that would not be kept
   //   Unavailable        after StopOpening
   // A resume raises the epoch; the stream that held it gets OnDetached(ABORTED),
   // and what it had queued is fenced. What ran then may still move `next_step`:
@@ -107,6 +114,8 @@ class SessionTable {
 
  private:
   absl::StatusOr<std::shared_ptr<Session>> Create(const OpenSessionOptions& options);
+  // Null where no contract is asked for.
+  absl::StatusOr<std::unique_ptr<RealTimeTerms>> Promise(const OpenSessionOptions& options);
 
   // Constant after construction.
   const Options options_;

@@ -24,6 +24,12 @@ enum class OpenMode {
 // What of a session outlives its server.
 enum class Durability { kServerDefault, kNone, kAsync, kSync };
 
+// See RealTime in session.proto.
+struct RealTimeContract {
+  absl::Duration period;
+  absl::Duration deadline;  // Zero: the period.
+};
+
 struct OpenOptions {
   ModelSpec model;         // Required to create.
   std::string session_id;  // Empty: the server mints one.
@@ -34,6 +40,7 @@ struct OpenOptions {
   bool take_over = false;          // Resume it even from another client's stream.
   Durability durability = Durability::kServerDefault;
   uint32_t remember_steps = 0;  // Responses that the server keeps for repeated steps.
+  std::optional<RealTimeContract> real_time;
 };
 
 struct SessionInfo {
@@ -49,6 +56,8 @@ struct SessionInfo {
   int64_t memory_bytes = 0;
   absl::Duration idle;
   Durability durability = Durability::kServerDefault;
+  std::optional<RealTimeContract> real_time;
+  int64_t late_steps = 0;
 };
 
 // Why an operation of a session failed, where the status code leaves it open.
@@ -59,7 +68,7 @@ enum class SessionErrorReason {
   kFenced,       // Another stream resumed the session.
   kEvictedIdle,  // Idle for too long: the session is gone.
   kCredits,      // More in flight than allowed.
-  kBudget,       // The session memory budget is spent.
+  kBudget,       // The session memory budget is spent, or the time for real-time contracts.
   kDraining,     // The server is shutting down.
 };
 

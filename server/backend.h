@@ -17,6 +17,7 @@
 namespace gruserve::server {
 
 class StreamRegistry;
+class Tenants;
 
 // Each pointee is thread-safe.
 struct Backend {
@@ -28,6 +29,7 @@ struct Backend {
   CallObserver* observer = nullptr;
   CallGate* gate = nullptr;
   StreamRegistry* streams = nullptr;
+  Tenants* tenants = nullptr;
 
   // Bytes of results and of what lies between layers, a call.
   int64_t max_result_bytes = int64_t{64} << 20;

@@ -113,6 +113,13 @@ void AddLimits(OptionList& list, ServerOptions& options) {
   list.Add("max-inflight-per-session", options.max_inflight_per_session,
            "Operations of one session that wait or run at once.");
   list.Add("max-chunk-steps", options.max_chunk_steps, "Time steps of one chunk.");
+  list.Add("real-time-share", options.real_time_share,
+           "How much of the workers' time, 0 to 0.9, may be promised to sessions with a real-time contract. "
+           "0: none is given.");
+  list.Add("tenant-header", options.tenant_header,
+           "Metadata key in which a trusted proxy names a call's tenant; steps share the compute time fairly "
+           "among tenants. Empty: all are one.");
+  list.Add("tenant-weights", options.tenant_weights, "Shares of tenants, such as a=3,b=2; others have 1.");
   list.AddBytes(
       "max-owed-bytes", options.max_owed_bytes,
       "Results that a stream's reader may leave waiting before its commands wait too. 0: any result.");

@@ -5,10 +5,11 @@
 
 namespace gruserve::server {
 
-grpc::ServerUnaryReactor* InferCellCall::Start(const Backend& backend, absl::Time when_due,
+grpc::ServerUnaryReactor* InferCellCall::Start(const Backend& backend, absl::Time when_due, Tenant* caller,
                                                const v1::InferCellRequest& request,
                                                v1::InferCellResponse* response) {
   auto* task = new InferCellCall(backend, when_due);
+  task->tenant = caller;
   if (const absl::Status status = task->Submit(request, response); !status.ok()) task->Complete(status);
   return task;
 }

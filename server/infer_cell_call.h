@@ -18,7 +18,7 @@ namespace gruserve::server {
 // Deletes itself.
 class InferCellCall final : public UnaryCall, private StepTask {
  public:
-  static grpc::ServerUnaryReactor* Start(const Backend& backend, absl::Time when_due,
+  static grpc::ServerUnaryReactor* Start(const Backend& backend, absl::Time when_due, Tenant* caller,
                                          const v1::InferCellRequest& request,
                                          v1::InferCellResponse* response);
 

@@ -5,6 +5,7 @@
 #include "server/infer_sequence_call.h"
 #include "server/step_call.h"
 #include "server/step_stream_reactor.h"
+#include "server/tenants.h"
 
 namespace gruserve::server {
 namespace {
@@ -24,7 +25,8 @@ grpc::ServerUnaryReactor* InferenceService::InferSequence(grpc::CallbackServerCo
 grpc::ServerUnaryReactor* InferenceService::InferCell(grpc::CallbackServerContext* context,
                                                       const v1::InferCellRequest* request,
                                                       v1::InferCellResponse* response) {
-  return InferCellCall::Start(*backend_, DeadlineOf(*context), *request, response);
+  return InferCellCall::Start(*backend_, DeadlineOf(*context), backend_->tenants->Of(*context), *request,
+                              response);
 }
 
 grpc::ServerUnaryReactor* InferenceService::Step(grpc::CallbackServerContext* context,
@@ -33,8 +35,8 @@ grpc::ServerUnaryReactor* InferenceService::Step(grpc::CallbackServerContext* co
 }
 
 grpc::ServerBidiReactor<v1::StreamStepsRequest, v1::StreamStepsResponse>* InferenceService::StreamSteps(
-    grpc::CallbackServerContext*) {
-  return StepStreamReactor::Start(backend_);
+    grpc::CallbackServerContext* context) {
+  return StepStreamReactor::Start(backend_, backend_->tenants->Of(*context));
 }
 
 }  // namespace gruserve::server

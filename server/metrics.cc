@@ -62,6 +62,13 @@ std::vector<MetricFamily> SessionFamilies(const SessionTable::Counters& sessions
                {Label("cause", "grace"), sessions.evicted_grace}}),
       Sampled("gruserve_sessions_refused_total", "Opens refused, by cause.", MetricType::Counter,
               {{Label("cause", "budget"), sessions.refused_budget}}),
+      Sampled("gruserve_late_steps_total", "Steps that came later than their real-time contract says.",
+              MetricType::Counter, {{{}, sessions.late_steps}}),
+      Sampled("gruserve_real_time_promised_nanoseconds",
+              "Compute time a second that is promised to real-time contracts.", MetricType::Gauge,
+              {{{}, sessions.real_time_promised}}),
+      Sampled("gruserve_real_time_limit_nanoseconds", "Compute time a second that may be promised.",
+              MetricType::Gauge, {{{}, sessions.real_time_limit}}),
   };
 }
 

@@ -26,6 +26,7 @@
 #include "server/session_reaper.h"
 #include "server/session_service.h"
 #include "server/stream_registry.h"
+#include "server/tenants.h"
 
 namespace gruserve::server {
 namespace {
@@ -65,12 +66,14 @@ void SetLimits(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
 }
 
-SessionTable::Options TableOptions(const ServerOptions& options) {
+SessionTable::Options TableOptions(const ServerOptions& options, int num_workers) {
   SessionTable::Options table;
   table.memory_bytes = options.session_memory_bytes;
   table.idle_ttl = options.session_idle_timeout;
   table.grace = options.session_grace;
   table.max_inflight = options.max_inflight_per_session;
+  table.num_workers = num_workers;
+  table.real_time_share = options.real_time_share;
   return table;
 }
 
@@ -82,7 +85,8 @@ struct Server::Rooms {
       : options(std::move(server_options)),
         clock(server_clock),
         observer(&metrics, clock),
-        gate(options.max_concurrent_calls) {}
+        gate(options.max_concurrent_calls),
+        tenants(options.tenant_header, ParseTenantWeights(options.tenant_weights).value()) {}
 
   absl::Status Build();
   absl::Status StartGrpc();
@@ -96,6 +100,7 @@ struct Server::Rooms {
   CallObserver observer;
   CallGate gate;
   StreamRegistry streams;
+  Tenants tenants;
   Backend backend;
   std::unique_ptr<ModelRepository> models;
   std::unique_ptr<ComputePool> pool;
@@ -124,7 +129,7 @@ absl::Status Server::Rooms::Build() {
   pool = std::make_unique<ComputePool>(std::move(pool_options), clock);
   models = std::make_unique<ModelRepository>(options.repository, pool->num_workers(),
                                              ParseComputeDtype(options.compute_dtype).value());
-  sessions = std::make_unique<SessionTable>(TableOptions(options), pool.get(), clock);
+  sessions = std::make_unique<SessionTable>(TableOptions(options, pool->num_workers()), pool.get(), clock);
   reaper = std::make_unique<SessionReaper>(sessions.get(), clock, kReaperSlack);
 
   backend.models = models.get();
@@ -135,6 +140,7 @@ absl::Status Server::Rooms::Build() {
   backend.observer = &observer;
   backend.gate = &gate;
   backend.streams = &streams;
+  backend.tenants = &tenants;
   backend.max_owed_bytes = options.max_owed_bytes;
   // Room for what stands around the elements in a message.
   backend.max_result_bytes =

@@ -2,16 +2,19 @@
 
 #include <arpa/inet.h>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
 #include "core/engine/compute_dtype.h"
+#include "server/tenants.h"
 
 namespace gruserve::server {
 namespace {
 
+constexpr double kMostRealTime = 0.9;
 constexpr int kMaxPort = 65535;
 
 absl::Status Wrong(const std::string& option, const std::string& got, const std::string& wanted) {
@@ -52,9 +55,25 @@ absl::Status CheckLimits(const ServerOptions& options) {
   GRUSERVE_RETURN_IF_ERROR(AtLeast("max-inflight-per-session", options.max_inflight_per_session, 1));
   GRUSERVE_RETURN_IF_ERROR(AtLeast("max-chunk-steps", options.max_chunk_steps, 1));
   GRUSERVE_RETURN_IF_ERROR(AtLeast("max-owed-bytes", options.max_owed_bytes, 0));
+  if (!(options.real_time_share >= 0 && options.real_time_share <= kMostRealTime)) {
+    return Wrong("real-time-share", absl::StrCat(options.real_time_share),
+                 absl::StrCat("0 to ", kMostRealTime));
+  }
   GRUSERVE_RETURN_IF_ERROR(NotNegative("session-idle-timeout", options.session_idle_timeout));
   GRUSERVE_RETURN_IF_ERROR(NotNegative("session-grace", options.session_grace));
   return NotNegative("drain-timeout", options.drain_timeout);
+}
+
+// A metadata key as HTTP/2 has it.
+absl::Status CheckTenants(const ServerOptions& options) {
+  for (const char letter : options.tenant_header) {
+    if (absl::ascii_islower(static_cast<unsigned char>(letter)) ||
+        absl::ascii_isdigit(static_cast<unsigned char>(letter)) || letter == '-' || letter == '_' ||
+        letter == '.')
+      continue;
+    return Wrong("tenant-header", options.tenant_header, "a metadata key of a-z, 0-9, -, _ and .");
+  }
+  return ParseTenantWeights(options.tenant_weights).status();
 }
 
 absl::Status CheckComputeDtype(const ServerOptions& options) {
@@ -119,6 +138,7 @@ absl::Status ValidateOptions(const ServerOptions& options) {
   }
   GRUSERVE_RETURN_IF_ERROR(CheckComputeDtype(options));
   GRUSERVE_RETURN_IF_ERROR(CheckLimits(options));
+  GRUSERVE_RETURN_IF_ERROR(CheckTenants(options));
   return CheckLog(options);
 }
 

@@ -54,6 +54,16 @@ struct ServerOptions {
   // Bytes of results a stream's reader may owe before its commands wait.
   int64_t max_owed_bytes = int64_t{1} << 20;
 
+  // Of the workers' time, 0 to 0.9: how much may be promised to sessions with a
+  // real-time contract. 0: none is given.
+  double real_time_share = 0.5;
+
+  // The metadata key in which a proxy that can be trusted names a call's tenant, in
+  // lower case. Empty: all calls are of one tenant.
+  std::string tenant_header;
+  // "a=3,b=1": weights of tenants; others have 1.
+  std::string tenant_weights;
+
   // From SIGTERM to the end of what still runs. 0: cut at once.
   absl::Duration drain_timeout = absl::Seconds(30);
   // "text" or "json".

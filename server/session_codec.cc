@@ -103,6 +103,19 @@ absl::Status ReadStepInput(const v1::StepInput& step, const Session& session, co
   return absl::OkStatus();
 }
 
+absl::Status CheckRealTime(const v1::RealTime& real_time, const std::string& prefix) {
+  if (real_time.period_us() < 1) {
+    return absl::InvalidArgumentError(absl::StrCat(prefix, "real_time.period_us is ", real_time.period_us(),
+                                                   ", microseconds from 1 on are wanted"));
+  }
+  if (real_time.deadline_us() < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(prefix, "real_time.deadline_us is ",
+                                                   real_time.deadline_us(),
+                                                   ", microseconds, or 0 for the period, are wanted"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckStepTerms(const v1::StepInput& step) {
   GRUSERVE_RETURN_IF_ERROR(CheckIndex(step.index()));
   if (step.timeout_us() >= 0) return absl::OkStatus();
@@ -154,6 +167,7 @@ absl::Status CheckOpenTerms(const v1::OpenSession& open, const std::string& pref
     return absl::InvalidArgumentError(
         absl::StrCat(prefix, "session_id is empty, RESUME wants the session's id"));
   }
+  if (open.has_real_time()) return CheckRealTime(open.real_time(), prefix);
   return absl::OkStatus();
 }
 
@@ -164,6 +178,11 @@ OpenSessionOptions DecodeOpenTerms(const v1::OpenSession& open) {
   options.batch_size = open.batch_size();
   options.close_with_stream = open.close_with_stream();
   options.take_over = open.take_over();
+  if (open.has_real_time()) {
+    const absl::Duration period = absl::Microseconds(open.real_time().period_us());
+    const int64_t deadline_us = open.real_time().deadline_us();
+    options.real_time = RealTimeContract{period, deadline_us == 0 ? period : absl::Microseconds(deadline_us)};
+  }
   options.attachment.client_instance = open.client_instance();
   return options;
 }
@@ -267,6 +286,11 @@ v1::SessionInfo EncodeInfo(const SessionDescription& description) {
   info.set_memory_bytes(description.memory_bytes);
   info.set_idle_ms(absl::ToInt64Milliseconds(description.idle));
   info.set_durability(v1::DURABILITY_NONE);
+  if (description.real_time.has_value()) {
+    info.mutable_real_time()->set_period_us(absl::ToInt64Microseconds(description.real_time->period));
+    info.mutable_real_time()->set_deadline_us(absl::ToInt64Microseconds(description.real_time->deadline));
+    info.set_late_steps(description.late_steps);
+  }
   return info;
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "server/tenants.h"
 #include "server/tensor_codec.h"
 #include "server/unary_call.h"
 #include "server/unary_sink.h"
@@ -35,12 +36,13 @@ absl::StatusOr<std::shared_ptr<Session>> FindSession(SessionTable& sessions, con
 
 }  // namespace
 
-grpc::ServerUnaryReactor* SessionService::OpenSession(grpc::CallbackServerContext*,
+grpc::ServerUnaryReactor* SessionService::OpenSession(grpc::CallbackServerContext* context,
                                                       const v1::OpenSessionRequest* request,
                                                       v1::OpenSessionResponse* response) {
   return AnswerNow(backend_->observer, "OpenSession", [&]() -> absl::Status {
     GRUSERVE_RETURN_IF_ERROR(backend_->gate->CheckOpen());
     GRUSERVE_ASSIGN_OR_RETURN(OpenSessionOptions options, DecodeOpen(request->open(), *backend_->models));
+    options.tenant = backend_->tenants->Of(*context);
     GRUSERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Session> session,
                               backend_->sessions->Open(std::move(options)));
     *response->mutable_session() = EncodeInfo(session->Describe());

@@ -32,8 +32,8 @@ SessionErrorReason ReasonOfOpen(const absl::Status& status, const Backend& backe
 
 }  // namespace
 
-StepStreamReactor* StepStreamReactor::Start(const Backend* backend) {
-  const std::shared_ptr<StepStreamReactor> reactor(new StepStreamReactor(backend));
+StepStreamReactor* StepStreamReactor::Start(const Backend* backend, Tenant* tenant) {
+  const std::shared_ptr<StepStreamReactor> reactor(new StepStreamReactor(backend, tenant));
   {
     const absl::MutexLock lock(&reactor->mu_);
     reactor->self_ = reactor;
@@ -43,8 +43,8 @@ StepStreamReactor* StepStreamReactor::Start(const Backend* backend) {
   return reactor.get();
 }
 
-StepStreamReactor::StepStreamReactor(const Backend* backend)
-    : backend_(backend), observed_(backend->observer->Begin("StreamSteps")) {}
+StepStreamReactor::StepStreamReactor(const Backend* backend, Tenant* tenant)
+    : backend_(backend), tenant_(tenant), observed_(backend->observer->Begin("StreamSteps")) {}
 
 void StepStreamReactor::OnReadDone(bool ok) {
   bool handle = false;
@@ -151,6 +151,7 @@ void StepStreamReactor::Open(uint32_t handle, uint32_t serial, const v1::OpenSes
   if (options.ok()) {
     options->attachment.sink = self;
     options->attachment.handle = serial;
+    options->tenant = tenant_;
     session = backend_->sessions->Open(*std::move(options));
   } else {
     session = options.status();

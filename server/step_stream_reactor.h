@@ -37,8 +37,9 @@ class StepStreamReactor final
       public RoundListener,
       public DrainableStream {
  public:
-  // REQUIRES: `backend` outlives every stream and session.
-  static StepStreamReactor* Start(const Backend* backend);
+  // `tenant`, whose stream it is, may be null. REQUIRES: both outlive every stream and
+  // session.
+  static StepStreamReactor* Start(const Backend* backend, Tenant* tenant);
   ~StepStreamReactor() override = default;
 
   void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
@@ -65,7 +66,7 @@ class StepStreamReactor final
     kFinished,    // Finish is called, or about to be.
   };
 
-  explicit StepStreamReactor(const Backend* backend);
+  StepStreamReactor(const Backend* backend, Tenant* tenant);
 
   // One command each.
   void Handle(const v1::SessionCommand& command, absl::Time now) ABSL_LOCKS_EXCLUDED(mu_);
@@ -96,6 +97,7 @@ class StepStreamReactor final
 
   // Constant after construction.
   const Backend* const backend_;
+  Tenant* const tenant_;
 
   std::optional<ObservedCall> observed_;          // Whoever finishes ends it; until OnDone.
   MessageArena<v1::StreamStepsRequest> request_;  // The reading thread's.

@@ -22,6 +22,7 @@ constexpr char kExamples[] =
     "  gruserve stream demo --input x.npy --chunk 64 --output y.npy\n"
     "  tail -f sensor.csv | gruserve stream demo              # a line out for each line in\n"
     "  gruserve stream demo --input x.csv --rate 100          # 100 steps a second\n"
+    "  gruserve stream demo --input x.csv --rate 100 --deadline-ms 5    # each promised within 5 ms\n"
     "  gruserve stream demo --session pump-7 < monday.csv     # and goes on where it was:\n"
     "  gruserve stream demo --session pump-7 < tuesday.csv";
 
@@ -31,6 +32,7 @@ struct Arguments {
   std::string h0;
   int64_t chunk = 1;
   double rate_hz = 0;
+  double deadline_ms = 0;
   std::string session_id;
   bool close = false;
   bool quiet = false;
@@ -39,6 +41,9 @@ struct Arguments {
 };
 
 absl::Status Check(const Arguments& arguments) {
+  if (arguments.deadline_ms > 0 && arguments.rate_hz <= 0) {
+    return UsageError("--deadline-ms without --rate: a promise needs to know how often steps come");
+  }
   if (arguments.h_n == "-") return UsageError("--h-n is stdout, a file is wanted");
   if (!arguments.output.empty()) GRUSERVE_RETURN_IF_ERROR(CheckWritable(arguments.output));
   if (!arguments.h_n.empty()) GRUSERVE_RETURN_IF_ERROR(CheckWritable(arguments.h_n));
@@ -63,6 +68,10 @@ absl::StatusOr<OpenOptions> ToOpen(const Arguments& arguments, int64_t batch_siz
   // A named session outlives this command, and is gone on with by the next one;
   // a first state makes it new.
   open.close_with_stream = arguments.session_id.empty();
+  if (arguments.deadline_ms > 0) {
+    open.real_time =
+        RealTimeContract{absl::Seconds(1 / arguments.rate_hz), absl::Milliseconds(arguments.deadline_ms)};
+  }
   if (!arguments.session_id.empty() && arguments.h0.empty()) open.mode = OpenMode::kCreateOrResume;
   if (!arguments.h0.empty()) {
     GRUSERVE_ASSIGN_OR_RETURN(open.h_0, ReadArray(arguments.h0, io));
@@ -154,6 +163,13 @@ void AddStreamCommand(CLI::App* app, CommandContext* context) {
       ->capture_default_str();
   command->add_option("--rate", arguments->rate_hz, "Steps a second; 0: as fast as they come")
       ->type_name("HZ")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command
+      ->add_option("--deadline-ms", arguments->deadline_ms,
+                   "With --rate: have the server promise each step's result within so long, ahead of others' "
+                   "steps; 0: no promise")
+      ->type_name("MS")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command->add_option(

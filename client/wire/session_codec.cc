@@ -99,6 +99,10 @@ void EncodeOpen(const OpenOptions& options, v1::OpenSession* proto) {
   proto->set_take_over(options.take_over);
   proto->set_durability(EncodeDurability(options.durability));
   proto->set_remember_steps(options.remember_steps);
+  if (options.real_time) {
+    proto->mutable_real_time()->set_period_us(absl::ToInt64Microseconds(options.real_time->period));
+    proto->mutable_real_time()->set_deadline_us(absl::ToInt64Microseconds(options.real_time->deadline));
+  }
 }
 
 SessionInfo DecodeSessionInfo(const v1::SessionInfo& proto) {
@@ -115,6 +119,11 @@ SessionInfo DecodeSessionInfo(const v1::SessionInfo& proto) {
   info.memory_bytes = proto.memory_bytes();
   info.idle = absl::Milliseconds(proto.idle_ms());
   info.durability = DecodeDurability(proto.durability());
+  if (proto.has_real_time()) {
+    info.real_time = RealTimeContract{absl::Microseconds(proto.real_time().period_us()),
+                                      absl::Microseconds(proto.real_time().deadline_us())};
+    info.late_steps = proto.late_steps();
+  }
   return info;
 }
 

@@ -89,6 +89,7 @@ class Session : public std::enable_shared_from_this<Session> {
     const SessionSink* holder = nullptr;
     // Null: no contract.
     std::unique_ptr<RealTimeTerms> real_time;
+    Tenant* tenant = nullptr;
   };
   using ReadDone = std::function<void(SessionDescription, std::vector<float>)>;
 
@@ -174,6 +175,7 @@ class Session : public std::enable_shared_from_this<Session> {
   const std::string id_;
   const ModelHandle model_;
   const int64_t batch_size_;
+  Tenant* const tenant_;
   const std::shared_ptr<SessionSurroundings> surroundings_;
 
   SessionState state_;  // The pump's.

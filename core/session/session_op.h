@@ -26,7 +26,7 @@ enum class SessionErrorReason {
   kFenced,       // Another stream resumed the session.
   kEvictedIdle,  // Idle for too long.
   kCredits,      // More in flight than allowed.
-  kBudget,       // The session memory budget is spent.
+  kBudget,       // The session memory budget is spent, or the time for real-time contracts.
   kDraining,     // The server is shutting down.
 };
 

@@ -70,6 +70,7 @@ absl::Status Session::StartStep(SessionActivity& activity) {
   activity.step.rows = activity.step_rows;
   activity.step.deadline = activity.current.op.deadline;
   activity.step.due = activity.due;
+  activity.step.tenant = tenant_;
   activity.keeper = shared_from_this();
   return surroundings_->executor->SubmitStep(&activity.step);
 }

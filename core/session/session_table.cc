@@ -163,10 +163,10 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionO
     roster_->Refund(bytes);
     return real_time.status();
   }
-  auto session =
-      std::make_shared<Session>(Session::Options{options.id, options.model, options.batch_size,
-                                                 options.attachment.sink.get(), *std::move(real_time)},
-                                options.h_0, surroundings_);
+  auto session = std::make_shared<Session>(
+      Session::Options{options.id, options.model, options.batch_size, options.attachment.sink.get(),
+                       *std::move(real_time), options.tenant},
+      options.h_0, surroundings_);
   {
     absl::MutexLock lock(&roster_->mu);
     if (roster_->Find(options.id) == nullptr) {
@@ -265,10 +265,8 @@ SessionTable::Counters SessionTable::counters() const {
   absl::MutexLock lock(&roster_->mu);
   Counters counters = roster_->counters;
   counters.late_steps = real_time.late_steps();
-  if (real_time.limit() > 0) {
-    counters.real_time_promised =
-        static_cast<double>(real_time.promised()) / static_cast<double>(real_time.limit());
-  }
+  counters.real_time_promised = real_time.promised();
+  counters.real_time_limit = real_time.limit();
   return counters;
 }
 

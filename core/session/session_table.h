@@ -38,6 +38,8 @@ struct OpenSessionOptions {
   bool take_over = false;
   // Not to be had later: a resumed session keeps what it was opened with.
   std::optional<RealTimeContract> real_time;
+  // Whose steps a new session's are; null: nobody's in particular. Outlives it.
+  Tenant* tenant = nullptr;
   // Whose session it will be; a null sink leaves it detached.
   SessionAttachment attachment;
 };
@@ -54,7 +56,7 @@ class SessionTable {
     int num_workers = 1;           // Of the executor.
     double real_time_share = 0.5;  // Of their time, for real-time contracts; below 1.
   };
-  // `live`, `attached`, `memory_bytes` and `real_time_promised` are of now, the others since the start.
+  // `live`, `attached`, `memory_bytes` and `real_time_...` are of now, the others since the start.
   struct Counters {
     int64_t live = 0;
     int64_t attached = 0;
@@ -65,8 +67,9 @@ class SessionTable {
     int64_t evicted_idle = 0;
     int64_t evicted_grace = 0;
     int64_t refused_budget = 0;
-    int64_t late_steps = 0;         // Of sessions with a real-time contract.
-    double real_time_promised = 0;  // Of what may be promised, 0 to 1.
+    int64_t late_steps = 0;          // Of sessions with a real-time contract.
+    int64_t real_time_promised = 0;  // Nanoseconds of compute a second.
+    int64_t real_time_limit = 0;     // The most that may be.
   };
 
   // REQUIRES: `executor` and `clock` outlive the table and all its sessions.

@@ -123,6 +123,14 @@ TEST_F(CommandLineTest, MistakesNameTheOption) {
   ExpectMistake(Parse({"--repository", "m", "--session-grace", "-1s"}), "--session-grace");
   ExpectMistake(Parse({"--repository", "m", "--workers", "-1"}), "--workers is -1");
   ExpectMistake(Parse({"--repository", "m", "--workers", "many"}), "--workers");
+  ExpectMistake(Parse({"--repository", "m", "--real-time-share", "1"}),
+                "--real-time-share is 1, 0 to 0.9 is wanted");
+  ExpectMistake(Parse({"--repository", "m", "--real-time-share", "nan"}), "--real-time-share is nan");
+  ExpectMistake(Parse({"--repository", "m", "--tenant-weights", "a=0"}), "--tenant-weights is a=0");
+  ExpectMistake(Parse({"--repository", "m", "--tenant-weights", "=2"}), "--tenant-weights is =2");
+  ExpectMistake(Parse({"--repository", "m", "--tenant-weights", "a=1,a=2"}),
+                "--tenant-weights names a twice");
+  ExpectMistake(Parse({"--repository", "m", "--tenant-header", "X-Tenant"}), "--tenant-header is X-Tenant");
   ExpectMistake(Parse({"--repository", "m", "--listen", "50051"}), "--listen");
   ExpectMistake(Parse({"--repository", "m", "--listen", "127.0.0.1:99999"}), "--listen");
   ExpectMistake(Parse({"--repository", "m", "--log-format", "xml"}), "--log-format is xml");

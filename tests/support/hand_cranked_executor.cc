@@ -78,9 +78,9 @@ void HandCrankedExecutor::RefuseNext(absl::Status status) {
   refuse_next_ = std::move(status);
 }
 
-absl::Time HandCrankedExecutor::next_due() const {
+const StepTask& HandCrankedExecutor::next_step() const {
   absl::MutexLock lock(&mu_);
-  return std::get<StepTask*>(tasks_.front())->due;
+  return *std::get<StepTask*>(tasks_.front());
 }
 
 }  // namespace gruserve

@@ -33,8 +33,8 @@ class HandCrankedExecutor : public Executor {
   // Runs until nothing is left; answers how many ran.
   int RunAll();
   size_t waiting() const ABSL_LOCKS_EXCLUDED(mu_);
-  // When the oldest task is due. REQUIRES: it is a step.
-  absl::Time next_due() const ABSL_LOCKS_EXCLUDED(mu_);
+  // The oldest task. REQUIRES: it is a step.
+  const StepTask& next_step() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // The next task that is run fails so, after it has spoiled what a sequence may
   // spoil: its states and outputs.

@@ -185,12 +185,23 @@ TEST_F(CommandsTest, StreamPrintsALineAStepAndKeepsAFileToo) {
   EXPECT_EQ(Run({"stream", "gru"}, Csv(x)), lines);
   EXPECT_EQ(Run({"stream", "gru", "--chunk", "2"}, Csv(x)), lines);
   EXPECT_EQ(Run({"stream", "gru", "--rate", "1000"}, Csv(x)), lines);
+  EXPECT_EQ(Run({"stream", "gru", "--rate", "50", "--deadline-ms", "1000"}, Csv(x)), lines);
   EXPECT_EQ(Run({"stream", "gru", "--input", Write("x.npy", x)}), lines);
   EXPECT_EQ(Run({"stream", "gru", "--output", Path("y.npy"), "--h-n", Path("hn.npy")}, Csv(x)), lines);
   EXPECT_EQ(Csv(Read("y.npy")), lines);
   EXPECT_EQ(Row(Read("hn.npy"), 1).values, Row(Read("y.npy"), 4).values);
   EXPECT_EQ(Run({"stream", "gru", "--quiet", "--output", Path("q.npy")}, Csv(x)), "");
   EXPECT_EQ(Csv(Read("q.npy")), lines);
+}
+
+TEST_F(CommandsTest, ADeadlineNeedsARateAndAServerThatKeepsIt) {
+  const std::string line = Csv(RandomTensor({1, 3}, 8));
+  const CliRun no_rate = RunWith(line, {"stream", "gru", "--deadline-ms", "5"});
+  EXPECT_EQ(no_rate.code, 2);
+  EXPECT_THAT(no_rate.err, HasSubstr("--deadline-ms without --rate"));
+  const CliRun too_short = RunWith(line, {"stream", "gru", "--rate", "50", "--deadline-ms", "0.1"});
+  EXPECT_EQ(too_short.code, 1);
+  EXPECT_THAT(too_short.err, HasSubstr("real_time.deadline is 100us"));
 }
 
 TEST_F(CommandsTest, StreamGoesOnWithANamedSession) {

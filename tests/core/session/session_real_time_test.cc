@@ -35,16 +35,16 @@ class SessionRealTimeTest : public SessionFixture {
 TEST_F(SessionRealTimeTest, StepsCarryTheirDueTime) {
   const auto session = Open(RealTime("a"));
   session->Submit(ArrivedStep(), sink_);
-  EXPECT_EQ(executor_.next_due(), clock_.Now() + kDeadline);
+  EXPECT_EQ(executor_.next_step().due, clock_.Now() + kDeadline);
   executor_.RunAll();
   session->Submit(ArrivedStep(), sink_);  // Before its period: due at the declared rate.
-  EXPECT_EQ(executor_.next_due(), clock_.Now() + kPeriod + kDeadline);
+  EXPECT_EQ(executor_.next_step().due, clock_.Now() + kPeriod + kDeadline);
 }
 
 TEST_F(SessionRealTimeTest, OtherSessionsStepsAreNeverDue) {
   const auto session = Open("a", sink_);
   session->Submit(ArrivedStep(), sink_);
-  EXPECT_EQ(executor_.next_due(), absl::InfiniteFuture());
+  EXPECT_EQ(executor_.next_step().due, absl::InfiniteFuture());
 }
 
 TEST_F(SessionRealTimeTest, ALateStepRunsAndIsCounted) {
@@ -103,6 +103,15 @@ TEST_F(SessionRealTimeTest, AResumedSessionKeepsItsContract) {
   OpenSessionOptions same = RealTime("a");
   same.mode = OpenMode::kCreateOrResume;
   EXPECT_TRUE(OpenError(same).ok());
+}
+
+TEST_F(SessionRealTimeTest, StepsAreTheirSessionsTenants) {
+  Tenant tenant{.name = "acme"};
+  OpenSessionOptions options = Options("a", sink_);
+  options.tenant = &tenant;
+  const auto session = Open(options);
+  session->Submit(ArrivedStep(), sink_);
+  EXPECT_EQ(executor_.next_step().tenant, &tenant);
 }
 
 }  // namespace

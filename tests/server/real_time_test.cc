@@ -1,0 +1,84 @@
+// Real-time contracts and tenants over a real socket.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/server/service_fixture.h"
+
+namespace gruserve::server {
+namespace {
+
+using ::testing::HasSubstr;
+
+v1::SessionCommand OpenInRealTime(uint32_t handle, int64_t period_us, int64_t deadline_us) {
+  v1::SessionCommand command = OpenCommand(handle, "demo");
+  command.mutable_open()->set_close_with_stream(true);
+  command.mutable_open()->mutable_real_time()->set_period_us(period_us);
+  command.mutable_open()->mutable_real_time()->set_deadline_us(deadline_us);
+  return command;
+}
+
+class RealTimeTest : public ServiceTest {};
+
+TEST_F(RealTimeTest, AContractIsPromisedShownAndKeptTo) {
+  RawStream stream(server().channel());
+  const v1::SessionEvent opened = stream.Call(OpenInRealTime(1, 1'000'000, 0));
+  ASSERT_TRUE(opened.has_opened()) << opened.ShortDebugString();
+  EXPECT_EQ(opened.opened().real_time().period_us(), 1'000'000);
+  EXPECT_EQ(opened.opened().real_time().deadline_us(), 1'000'000);
+  EXPECT_EQ(opened.opened().late_steps(), 0);
+  EXPECT_TRUE(stream.Call(StepCommand(1, RawTensor({3}, std::vector<float>(3)))).has_output());
+  EXPECT_FALSE(stream.Call(OpenCommand(2, "demo")).opened().has_real_time());
+}
+
+TEST_F(RealTimeTest, WhatCannotBeKeptIsRefused) {
+  RawStream stream(server().channel());
+  const v1::SessionEvent refused = stream.Call(OpenInRealTime(1, 1'000'000, 1));
+  EXPECT_EQ(refused.error().code(), static_cast<int>(grpc::StatusCode::RESOURCE_EXHAUSTED));
+  EXPECT_EQ(refused.error().reason(), v1::ERROR_REASON_BUDGET);
+  EXPECT_THAT(refused.error().message(), HasSubstr("real_time"));
+}
+
+TEST_F(RealTimeTest, FieldsAreChecked) {
+  RawStream stream(server().channel());
+  const v1::SessionEvent period = stream.Call(OpenInRealTime(1, 0, 0));
+  EXPECT_EQ(period.error().code(), static_cast<int>(grpc::StatusCode::INVALID_ARGUMENT));
+  EXPECT_THAT(period.error().message(), HasSubstr("real_time.period_us is 0, microseconds from 1 on"));
+  const v1::SessionEvent deadline = stream.Call(OpenInRealTime(1, 1000, -5));
+  EXPECT_THAT(deadline.error().message(), HasSubstr("real_time.deadline_us is -5"));
+}
+
+TEST_F(RealTimeTest, AServerMayPromiseNothing) {
+  ServerOptions options = SuiteOptions();
+  options.real_time_share = 0;
+  const InProcessServer strict(models().repository.root(), options);
+  RawStream stream(strict.channel());
+  EXPECT_THAT(stream.Call(OpenInRealTime(1, 1'000'000, 0)).error().message(),
+              HasSubstr("of the 0 that this server promises"));
+}
+
+TEST_F(RealTimeTest, ACallMayNameItsTenant) {
+  ServerOptions options = SuiteOptions();
+  options.tenant_header = "x-tenant";
+  options.tenant_weights = "acme=3";
+  const InProcessServer shared(models().repository.root(), options);
+  const auto stub = v1::InferenceService::NewStub(shared.channel());
+  for (const char* name : {"acme", "other"}) {
+    grpc::ClientContext context;
+    context.AddMetadata("x-tenant", name);
+    v1::InferCellRequest request;
+    request.mutable_model()->set_name("cell");
+    *request.mutable_input() = RawTensor({5}, std::vector<float>(5));
+    *request.mutable_h() = RawTensor({10}, std::vector<float>(10));
+    v1::InferCellResponse response;
+    const grpc::Status status = stub->InferCell(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
+}
+
+}  // namespace
+}  // namespace gruserve::server

@@ -26,8 +26,9 @@ class RealTimeBudgetTest : public ::testing::Test {
   absl::Status Promise(RealTimeBudget& budget, const RealTimeContract& contract, int64_t rows = 1,
                        const StepCosts& costs = Costs()) {
     absl::StatusOr<RealTimePromise> promise = budget.Promise(costs, rows, contract);
-    if (promise.ok()) promises_.push_back(*std::move(promise));
-    return promise.status();
+    if (!promise.ok()) return promise.status();
+    promises_.push_back(*std::move(promise));
+    return absl::OkStatus();
   }
 
   RealTimeBudget budget_{1, 0.5};
@@ -107,7 +108,7 @@ TEST_F(RealTimeBudgetTest, ComesBackToNothingAfterAnyMix) {
     }
     const RealTimeContract contract = Contract(absl::Microseconds(5000 + random() % 100'000),
                                                absl::Microseconds(5000 + random() % 100'000));
-    Promise(budget_, contract, 1 + random() % 8).IgnoreError();
+    Promise(budget_, contract, static_cast<int64_t>(1 + random() % 8)).IgnoreError();
     EXPECT_LE(budget_.promised(), budget_.limit());
   }
   promises_.clear();

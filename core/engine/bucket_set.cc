@@ -12,6 +12,7 @@
 #include "absl/synchronization/mutex.h"
 #include "core/base/status_macros.h"
 #include "core/engine/bucket_trial.h"
+#include "core/engine/column_trial.h"
 
 namespace gruserve {
 namespace {
@@ -36,7 +37,8 @@ class ChoiceTable {
     const absl::MutexLock lock(&choice->mu);
     if (choice->buckets == nullptr) {
       GRUSERVE_ASSIGN_OR_RETURN(std::vector<Bucket> equal, FindEqualBuckets(shape));
-      choice->buckets = std::make_shared<const BucketSet>(std::move(equal));
+      GRUSERVE_ASSIGN_OR_RETURN(const bool columns, ColumnsGiveEqualBits(shape, equal));
+      choice->buckets = std::make_shared<const BucketSet>(std::move(equal), columns);
     }
     return choice->buckets;
   }
@@ -67,7 +69,8 @@ absl::StatusOr<std::shared_ptr<const BucketSet>> BucketSet::Choose(const GruLaye
   return table->Find(shape);
 }
 
-BucketSet::BucketSet(std::vector<Bucket> buckets) : buckets_(std::move(buckets)) {
+BucketSet::BucketSet(std::vector<Bucket> buckets, bool columns_are_equal)
+    : buckets_(std::move(buckets)), columns_are_equal_(columns_are_equal) {
   for (const Bucket& bucket : buckets_) {
     if (bucket.time_steps == 1) max_batch_size_ = std::max(max_batch_size_, bucket.batch_size);
   }

@@ -113,12 +113,18 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Create(GruNetwork network) {
   GRUSERVE_RETURN_IF_ERROR(CheckWeights(network));
   GRUSERVE_ASSIGN_OR_RETURN(BucketSet buckets, ChooseBuckets(network.config));
   GRUSERVE_RETURN_IF_ERROR(LayOutLayers(network));
-  return std::shared_ptr<const Model>(new Model(std::move(network), std::move(buckets)));
+  std::unique_ptr<const GruColumns> columns;
+  if (network.layers.size() == 1 && buckets.columns_are_equal()) {
+    GRUSERVE_ASSIGN_OR_RETURN(columns,
+                              GruColumns::Create(LayerShape(network.config, 0), network.layers.front()));
+  }
+  return std::shared_ptr<const Model>(new Model(std::move(network), std::move(buckets), std::move(columns)));
 }
 
-Model::Model(GruNetwork network, BucketSet buckets)
+Model::Model(GruNetwork network, BucketSet buckets, std::unique_ptr<const GruColumns> columns)
     : network_(std::move(network)),
       buckets_(std::move(buckets)),
+      columns_(std::move(columns)),
       kernel_fingerprint_(absl::StrCat(DnnlFingerprint(), " ", Name(network_.config.compute_dtype),
                                        " buckets ", buckets_.Fingerprint())) {}
 

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/engine/bucket_set.h"
+#include "core/engine/gru_columns.h"
 #include "core/model/gru_config.h"
 #include "core/model/gru_weights.h"
 
@@ -35,15 +36,18 @@ class Model {
   GruLayerShape layer_shape(int64_t layer) const;
   // Buckets that suit every layer.
   const BucketSet& buckets() const { return buckets_; }
+  // For two workers to share a lone track; null where there is none, or other bits.
+  const GruColumns* columns() const { return columns_.get(); }
   // Names what decides the bits of a result: oneDNN version, its instruction
   // set here, the compute_dtype and the buckets kept.
   const std::string& kernel_fingerprint() const { return kernel_fingerprint_; }
 
  private:
-  Model(GruNetwork network, BucketSet buckets);
+  Model(GruNetwork network, BucketSet buckets, std::unique_ptr<const GruColumns> columns);
 
   const GruNetwork network_;
   const BucketSet buckets_;
+  const std::unique_ptr<const GruColumns> columns_;
   const std::string kernel_fingerprint_;
 };
 

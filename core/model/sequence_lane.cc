@@ -82,24 +82,43 @@ void SequenceLane::Begin(std::span<const int64_t> rows) {
 }
 
 absl::Status SequenceLane::Run(const SequenceSlice& slice, Replica& replica) {
-  if (slice.index == 0) {
-    LoadStates(slice);
-    if (slice.layer == config_.num_layers - 1) ZeroPastTheEnds(slice);
-  }
-  const Bucket& bucket = model_.buckets().buckets()[slice.bucket_index];
+  Begin(slice);
   const float* const src = slice.layer > 0 && config_.num_directions == 1
                                ? Between(slice.layer - 1, slice.index).data()
-                               : Gather(slice, bucket, replica.sequence_input());
+                               : Gather(slice, replica.sequence_input());
   float* const dst =
       feeds_next_layer(slice.layer) ? Between(slice.layer, slice.index).data() : replica.sequence_output();
-  float* const state = StateBlock(slice);
   GRUSERVE_RETURN_IF_ERROR(
-      replica.RunLayer(slice.layer, slice.direction, slice.bucket_index, src, state, dst));
-  CopyFloats(state, dst + (bucket.time_steps - 1) * bucket.batch_size * config_.hidden_size,
-             slice.active_rows * config_.hidden_size);
-  if (KeepsOutput(slice.layer)) Scatter(slice, bucket, dst);
-  if (slice.last) StoreStates(slice);
+      replica.RunLayer(slice.layer, slice.direction, slice.bucket_index, src, StateBlock(slice), dst));
+  Conclude(slice, dst);
   return absl::OkStatus();
+}
+
+void SequenceLane::Open(const SequenceSlice& slice) {
+  Begin(slice);
+  Gather(slice, slice.columns->input());
+  CopyFloats(slice.columns->state(), StateBlock(slice), slice.bucket.batch_size * config_.hidden_size);
+  slice.columns->Open();
+}
+
+absl::Status SequenceLane::Close(const SequenceSlice& slice) {
+  GRUSERVE_RETURN_IF_ERROR(slice.columns->status(slice.part));
+  Conclude(slice, slice.columns->output(slice.part));
+  return absl::OkStatus();
+}
+
+void SequenceLane::Begin(const SequenceSlice& slice) {
+  if (slice.index > 0) return;
+  LoadStates(slice);
+  if (slice.layer == config_.num_layers - 1) ZeroPastTheEnds(slice);
+}
+
+void SequenceLane::Conclude(const SequenceSlice& slice, const float* dst) {
+  const Bucket& bucket = slice.bucket;
+  CopyFloats(StateBlock(slice), dst + (bucket.time_steps - 1) * bucket.batch_size * config_.hidden_size,
+             slice.active_rows * config_.hidden_size);
+  if (KeepsOutput(slice.layer)) Scatter(slice, dst);
+  if (slice.last) StoreStates(slice);
 }
 
 void SequenceLane::LoadStates(const SequenceSlice& slice) {
@@ -134,7 +153,8 @@ void SequenceLane::ZeroPastTheEnds(const SequenceSlice& slice) {
   }
 }
 
-const float* SequenceLane::Gather(const SequenceSlice& slice, const Bucket& bucket, float* target) const {
+const float* SequenceLane::Gather(const SequenceSlice& slice, float* target) const {
+  const Bucket& bucket = slice.bucket;
   const int64_t width = config_.layer_input_size(slice.layer);
   float* next = target;
   for (int64_t t = slice.time; t < slice.time + bucket.time_steps; ++t) {
@@ -177,7 +197,8 @@ float* SequenceLane::OutputRow(const SequenceSlice& slice, int64_t i, int64_t t)
   return time == length(i) - 1 ? row : nullptr;
 }
 
-void SequenceLane::Scatter(const SequenceSlice& slice, const Bucket& bucket, const float* dst) {
+void SequenceLane::Scatter(const SequenceSlice& slice, const float* dst) {
+  const Bucket& bucket = slice.bucket;
   const int64_t hidden = config_.hidden_size;
   for (int64_t t = 0; t < bucket.time_steps; ++t) {
     for (int64_t i = 0; i < slice.active_rows; ++i) {

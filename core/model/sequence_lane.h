@@ -11,11 +11,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "core/base/aligned_buffer.h"
+#include "core/model/column_slice.h"
 #include "core/model/model.h"
 #include "core/model/sequence_call.h"
 #include "core/model/sequence_split.h"
@@ -32,8 +34,15 @@ struct SequenceSlice {
   int64_t index = 0;        // Among its track's slices.
   int64_t time = 0;         // First step, counted in the direction that runs.
   int64_t active_rows = 0;  // Rows of the group that have not ended at `time`.
-  size_t bucket_index = 0;
-  bool last = false;  // Of its track.
+  Bucket bucket;            // Steps, and rows with padding.
+  size_t bucket_index = 0;  // Of the primitive; without meaning for columns.
+  bool last = false;        // Of its track.
+
+  // Where two workers may share the slice, and which part this one computes. The one
+  // that claimed it opens it.
+  std::shared_ptr<ColumnSlice> columns;
+  int part = 0;
+  bool opens = true;
 };
 
 class SequenceLane {
@@ -53,6 +62,9 @@ class SequenceLane {
 
   // Internal where oneDNN fails.
   absl::Status Run(const SequenceSlice& slice, Replica& replica);
+  // The same for columns: before any part runs, and with what the winner has.
+  void Open(const SequenceSlice& slice);
+  absl::Status Close(const SequenceSlice& slice);
 
  private:
   void AllocateStates(const SequenceSplit& split);
@@ -69,14 +81,16 @@ class SequenceLane {
   float* StateBlock(const SequenceSlice& slice) {
     return states_.data() + (slice.layer * config_.num_directions + slice.direction) * block_size_;
   }
+  void Begin(const SequenceSlice& slice);
+  void Conclude(const SequenceSlice& slice, const float* dst);
   void LoadStates(const SequenceSlice& slice);
   void StoreStates(const SequenceSlice& slice);
   void ZeroPastTheEnds(const SequenceSlice& slice);
-  const float* Gather(const SequenceSlice& slice, const Bucket& bucket, float* target) const;
+  const float* Gather(const SequenceSlice& slice, float* target) const;
   const float* InputRow(const SequenceSlice& slice, int64_t i, int64_t t) const;
   bool KeepsOutput(int64_t layer) const;
   float* OutputRow(const SequenceSlice& slice, int64_t i, int64_t t);
-  void Scatter(const SequenceSlice& slice, const Bucket& bucket, const float* dst);
+  void Scatter(const SequenceSlice& slice, const float* dst);
 
   // Constant after construction.
   const Model& model_;

@@ -21,12 +21,30 @@ SequenceRun::SequenceRun(std::shared_ptr<const Model> model, const SequenceCall&
     return;
   }
   if (bytes > 0) split_.lanes = std::min(split_.lanes, kMaxBytesBetweenLayers / bytes);
+  if (split_.columns) MakeColumns();
   tracks_left_ = split_.num_groups() * config_.state_blocks();
   lanes_.resize(static_cast<size_t>(split_.lanes));
   for (Lane& lane : lanes_) {
     lane.memory = std::make_unique<SequenceLane>(*model_, call_, split_);
     BeginGroup(&lane);
   }
+}
+
+void SequenceRun::MakeColumns() {
+  const int64_t slices = (call_.time_steps + split_.max_column_steps - 1) / split_.max_column_steps;
+  for (int64_t i = 0; i < std::min<int64_t>(slices, 2); ++i) {
+    absl::StatusOr<std::shared_ptr<ColumnSlice>> columns =
+        ColumnSlice::Create(model_, split_.max_column_steps, ColumnBatch(*model_, call_.batch_size));
+    if (!columns.ok()) return Fail(columns.status());
+    columns_.push_back(*std::move(columns));
+  }
+}
+
+std::shared_ptr<ColumnSlice> SequenceRun::FreeColumns() const {
+  for (const std::shared_ptr<ColumnSlice>& columns : columns_) {
+    if (columns.use_count() == 1) return columns;
+  }
+  return nullptr;
 }
 
 void SequenceRun::BeginGroup(Lane* lane) {
@@ -77,7 +95,7 @@ std::optional<SequenceRun::Place> SequenceRun::BestTrack() const {
   return best;
 }
 
-std::optional<SequenceSlice> SequenceRun::Claim() {
+std::optional<SequenceSlice> SequenceRun::Claim(std::optional<int> part) {
   const std::optional<Place> best = BestTrack();
   if (!best.has_value()) return std::nullopt;
   Lane& lane = lanes_[best->lane];
@@ -87,18 +105,38 @@ std::optional<SequenceSlice> SequenceRun::Claim() {
   const int64_t steps = lane.memory->length(track.active_rows - 1) - track.time;
   const size_t bucket_index =
       model_->buckets().Pick(std::min(steps, split_.max_slice_steps), track.active_rows);
-  const int64_t end = track.time + model_->buckets().buckets()[bucket_index].time_steps;
   const auto place = static_cast<int64_t>(best->track);
+  SequenceSlice slice{.lane = static_cast<int64_t>(best->lane),
+                      .layer = place / config_.num_directions,
+                      .direction = place % config_.num_directions,
+                      .index = track.finished,
+                      .time = track.time,
+                      .active_rows = track.active_rows,
+                      .bucket = model_->buckets().buckets()[bucket_index],
+                      .bucket_index = bucket_index,
+                      .part = part.value_or(0)};
+  if (std::shared_ptr<ColumnSlice> columns = part.has_value() ? FreeColumns() : nullptr) {
+    slice.bucket = {std::min(steps, split_.max_column_steps), ColumnBatch(*model_, track.active_rows)};
+    columns->Begin(slice.bucket.time_steps, slice.bucket.batch_size);
+    slice.columns = std::move(columns);
+  }
+  slice.last = slice.time + slice.bucket.time_steps == lane.memory->length(0);
+  if (slice.columns != nullptr) open_ = slice;
   track.running = true;
   ++running_;
-  return SequenceSlice{.lane = static_cast<int64_t>(best->lane),
-                       .layer = place / config_.num_directions,
-                       .direction = place % config_.num_directions,
-                       .index = track.finished,
-                       .time = track.time,
-                       .active_rows = track.active_rows,
-                       .bucket_index = bucket_index,
-                       .last = end == lane.memory->length(0)};
+  return slice;
+}
+
+SequenceSlice SequenceRun::Help() {
+  SequenceSlice slice = *std::exchange(open_, std::nullopt);
+  slice.part = ColumnSlice::kParts - 1 - slice.part;
+  slice.opens = false;
+  help_ = slice;
+  return slice;
+}
+
+void SequenceRun::SendHelpAway() {
+  if (help_.has_value()) help_->columns->SendAway(help_->part);
 }
 
 void SequenceRun::Finish(const SequenceSlice& slice, const absl::Status& status) {
@@ -108,7 +146,11 @@ void SequenceRun::Finish(const SequenceSlice& slice, const absl::Status& status)
   --running_;
   track.running = false;
   ++track.finished;
-  track.time += model_->buckets().buckets()[slice.bucket_index].time_steps;
+  track.time += slice.bucket.time_steps;
+  if (slice.columns != nullptr) {
+    open_.reset();
+    help_.reset();
+  }
   if (!status.ok()) Fail(status);
   if (!slice.last) return;
   track.done = true;
@@ -122,7 +164,7 @@ void SequenceRun::Fail(const absl::Status& status) {
 
 bool SequenceRun::IsChain() const {
   const std::optional<Place> best = BestTrack();
-  if (!best.has_value() || running_ > 0) return false;
+  if (!best.has_value() || running_ > 0 || split_.columns) return false;
   const Lane& lane = lanes_[best->lane];
   const Track& track = lane.tracks[best->track];
   if (lane.memory->length(0) - track.time <= 2 * split_.max_slice_steps) return false;

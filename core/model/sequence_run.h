@@ -41,20 +41,33 @@ class SequenceRun {
   SequenceRun& operator=(const SequenceRun&) = delete;
 
   // A slice for the caller to run now, the one that holds up most; nothing where
-  // none is free.
-  std::optional<SequenceSlice> Claim();
+  // none is free. With a part, that may be a slice of columns, of which the caller
+  // computes that part.
+  std::optional<SequenceSlice> Claim(std::optional<int> part = std::nullopt);
   bool claimable() const { return BestTrack().has_value(); }
+
+  // Whether the call was cut so that its slices may be of columns.
+  bool has_columns() const { return split_.columns; }
+  // The other part of a slice of columns that runs: once a slice. REQUIRES: helpable().
+  SequenceSlice Help();
+  bool helpable() const { return open_.has_value(); }
+  // Where somebody helps, that one soon goes away, and another may not come before
+  // the next slice.
+  void SendHelpAway();
 
   // Whether no slice runs, one is free, and several of the same track come after it:
   // what is left is work for one.
   bool IsChain() const;
 
   // Runs a claimed slice on `replica` (any replica of the same model, in use by
-  // nobody else).
-  absl::Status Run(const SequenceSlice& slice, Replica& replica) {
-    return lanes_[static_cast<size_t>(slice.lane)].memory->Run(slice, replica);
-  }
-  // Takes a claimed slice back, with what Run said.
+  // nobody else); not for columns.
+  absl::Status Run(const SequenceSlice& slice, Replica& replica) { return lane(slice).Run(slice, replica); }
+  // For columns: whoever claimed the slice opens it, both parts run `slice.columns`,
+  // which needs nothing of the run, and the one that wins closes it and finishes it.
+  // The other may find the run gone.
+  void Open(const SequenceSlice& slice) { lane(slice).Open(slice); }
+  absl::Status Close(const SequenceSlice& slice) { return lane(slice).Close(slice); }
+  // Takes a claimed slice back, with what Run or Close said.
   void Finish(const SequenceSlice& slice, const absl::Status& status);
 
   // Hands out no more slices; the first reason stays.
@@ -85,6 +98,10 @@ class SequenceRun {
     size_t track;
   };
 
+  SequenceLane& lane(const SequenceSlice& slice) { return *lanes_[static_cast<size_t>(slice.lane)].memory; }
+  void MakeColumns();
+  // Room for a slice of columns that nobody uses, or null.
+  std::shared_ptr<ColumnSlice> FreeColumns() const;
   void BeginGroup(Lane* lane);
   bool Free(const Lane& lane, size_t track) const;
   int64_t Progress(const Lane& lane, size_t track) const;
@@ -97,6 +114,10 @@ class SequenceRun {
   SequenceSplit split_;
 
   std::vector<Lane> lanes_;
+  // Two: a part that lost may still be at one slice when the next begins.
+  std::vector<std::shared_ptr<ColumnSlice>> columns_;
+  std::optional<SequenceSlice> open_;  // The slice that waits for its other part,
+  std::optional<SequenceSlice> help_;  // or the other part of the slice that runs.
   int64_t next_group_ = 0;
   int64_t tracks_left_ = 0;  // Of all groups.
   int64_t running_ = 0;      // Slices claimed and not finished.

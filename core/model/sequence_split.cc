@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "core/model/column_slice.h"
+
 namespace gruserve {
 namespace {
 
@@ -48,6 +50,11 @@ int64_t WeightBytes(const GruConfig& config) {
 
 int64_t RowsPerSlice(const GruConfig& config) {
   return WeightBytes(config) < kHugeWeightBytes ? kRowsPerSlice : kRowsPerSliceOfHugeWeights;
+}
+
+bool HasColumns(const Model& model, int64_t rows) {
+  return model.columns() != nullptr && rows <= GruColumns::kMaxBatchSize &&
+         ColumnBatch(model, rows) <= GruColumns::kMaxBatchSize;
 }
 
 // Tracks of one group that can run at the same time.
@@ -108,6 +115,10 @@ int64_t ChooseSliceSteps(const GruConfig& config, const SequenceCall& call, cons
 
 }  // namespace
 
+int64_t ColumnBatch(const Model& model, int64_t rows) {
+  return model.buckets().buckets()[model.buckets().Pick(1, rows)].batch_size;
+}
+
 std::span<const int64_t> SequenceSplit::group(int64_t index) const {
   const auto at = static_cast<size_t>(index);
   return {order.data() + begins[at], static_cast<size_t>(begins[at + 1] - begins[at])};
@@ -123,13 +134,19 @@ SequenceSplit SplitSequence(const Model& model, const SequenceCall& call, int64_
   double row_steps = 0;
   for (int64_t row = 0; row < call.batch_size; ++row) row_steps += static_cast<double>(call.length(row));
   split.lanes = ChooseLanes(config, call.batch_size, parallelism);
-  split.shared = parallelism > 1 && split.lanes * ParallelTracks(config) > 1 &&
-                 row_steps * FlopsOfRow(config) >= kMinSharedFlops;
+  const bool worth_it = parallelism > 1 && row_steps * FlopsOfRow(config) >= kMinSharedFlops;
+  split.shared = worth_it && split.lanes * ParallelTracks(config) > 1;
+  split.columns = worth_it && !split.shared && HasColumns(model, call.batch_size);
   if (!split.shared) split.lanes = parallelism = 1;
 
   DealRows(model.buckets().max_batch_size(), &split);
   split.lanes = std::min(split.lanes, split.num_groups());
   split.max_slice_steps = ChooseSliceSteps(config, call, split, parallelism);
+  if (split.columns) {
+    const double flops = FlopsOfRow(config) * static_cast<double>(call.batch_size) / ColumnSlice::kParts;
+    split.max_column_steps =
+        std::clamp<int64_t>(static_cast<int64_t>(kMaxSliceFlops / flops), 1, call.time_steps);
+  }
   split.slices_between = split.shared ? 3 : 1;
   return split;
 }

@@ -21,7 +21,11 @@ struct SequenceSplit {
   bool shared = false;          // Cut for more than one worker.
   int64_t lanes = 1;            // Groups that run at the same time.
   int64_t max_slice_steps = 1;  // Time steps of a slice, at most.
-  int64_t slices_between = 1;   // How far a layer may run ahead of the next, in slices.
+  // Whether two workers may share each slice of the one track, by columns, and how
+  // many steps such a slice has at most.
+  bool columns = false;
+  int64_t max_column_steps = 0;
+  int64_t slices_between = 1;  // How far a layer may run ahead of the next, in slices.
 
   int64_t num_groups() const { return static_cast<int64_t>(begins.size()) - 1; }
   std::span<const int64_t> group(int64_t index) const;
@@ -30,6 +34,10 @@ struct SequenceSplit {
 // Cuts `call` for `parallelism` workers; 1, and calls too small to share, keep the
 // longest slices and the fullest groups. REQUIRES: time_steps, batch_size >= 1.
 SequenceSplit SplitSequence(const Model& model, const SequenceCall& call, int64_t parallelism);
+
+// Rows that a step by columns computes, with padding, where `rows` are wanted: as
+// many as single steps do.
+int64_t ColumnBatch(const Model& model, int64_t rows);
 
 }  // namespace gruserve
 

@@ -63,6 +63,11 @@ class ComputePool::Core : public StepPublisher {
   void WakeWorker() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (idle_workers_ > 0 && WorkReady(SequenceQueue::kAnyWorker)) work_ready_.Signal();
   }
+  // The same for work that has just come: it goes before help.
+  void WakeOrCallWorker() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (idle_workers_ == 0 || free_slots_.empty()) sequences_.SendHelpAway();
+    WakeWorker();
+  }
   // Whether steps that a caller brings run on its thread.
   bool RunsInPlace(const StepTask& first, int64_t rows, bool alone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunSteps(Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
@@ -148,7 +153,7 @@ absl::Status ComputePool::Core::Submit(SequenceTask* task) {
                                                      " sequences wait or run, the most it holds"));
   }
   sequences_.Push(task);
-  WakeWorker();
+  WakeOrCallWorker();
   return absl::OkStatus();
 }
 
@@ -169,7 +174,7 @@ void ComputePool::Core::Publish(TaskQueue<StepTask> steps, bool from_caller) {
       slot = TakeSlot();
       TakeSteps(slot);
     } else {
-      WakeWorker();
+      WakeOrCallWorker();
     }
   }
   if (slot == nullptr) return;
@@ -206,6 +211,7 @@ void ComputePool::Core::TakeSteps(Slot* slot) {
 
 void ComputePool::Core::Release(Slot* slot) {
   if (slot->model != nullptr) steps_.Done(std::exchange(slot->model, nullptr));
+  slot->turn.reset();
   free_slots_.push_back(slot);
 }
 
@@ -223,7 +229,6 @@ ComputePool::Core::Slot* ComputePool::Core::Take(int worker, Slot* done) {
     --idle_workers_;
   }
   Slot* slot = TakeSlot();
-  slot->turn.reset();
   if (!sequences_.HasTurn(worker) || (steps_.ready() && (slot->steps_next || steps_.due()))) {
     TakeSteps(slot);
     slot->steps_next = false;
@@ -278,11 +283,12 @@ void ComputePool::Core::RunSteps(Slot* slot) {
 
 void ComputePool::Core::RunTurn(int worker, Slot* slot) {
   const SequenceQueue::Turn& turn = *slot->turn;
-  const absl::Status status = SequenceQueue::Run(turn, turn.task->model->replica(slot->index), clock_->Now());
+  const std::optional<absl::Status> status = SequenceQueue::Run(turn, slot->index, clock_->Now());
+  if (!status.has_value()) return;
   std::optional<absl::Status> end;
   {
     absl::MutexLock lock(&mu_);
-    end = sequences_.Finish(turn, status, idle_workers_ > 0);
+    end = sequences_.Finish(turn, *status, idle_workers_ > 0);
     if (sequences_.LeavesToOthers(worker)) WakeWorker();
   }
   if (!end.has_value()) return;

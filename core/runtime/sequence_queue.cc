@@ -20,8 +20,9 @@ absl::Status Begin(const SequenceQueue::Turn& turn, absl::Time now) {
 }  // namespace
 
 bool SequenceQueue::HasTurn(int worker) const {
-  return !waiting_.empty() || std::any_of(begun_.begin(), begun_.end(),
-                                          [worker](const Begun& begun) { return IsFor(begun, worker); });
+  return !waiting_.empty() || std::any_of(begun_.begin(), begun_.end(), [worker](const Begun& begun) {
+    return IsFor(begun, worker) || Helpable(begun);
+  });
 }
 
 bool SequenceQueue::LeavesToOthers(int worker) const {
@@ -35,7 +36,12 @@ SequenceQueue::Turn SequenceQueue::Take(int worker) {
     begun.shared = begun.shared || (begun.last_worker != kNobody && begun.last_worker != worker);
     begun.last_worker = worker;
     begun.slow_worker = kNobody;
-    return {.task = begun.task, .run = begun.run, .slice = *begun.run->Claim(), .worker = worker};
+    return {.task = begun.task, .run = begun.run, .slice = ClaimOf(begun.run, worker), .worker = worker};
+  }
+  // A call alone is done in less of a worker's time than with help.
+  if (waiting_.empty()) {
+    const auto begun = std::find_if(begun_.begin(), begun_.end(), Helpable);
+    return {.task = begun->task, .run = begun->run, .slice = begun->run->Help(), .worker = worker};
   }
   const int64_t parallelism = std::max<int64_t>(1, num_workers_ / size());
   SequenceTask* const task = waiting_.front();
@@ -44,8 +50,35 @@ SequenceQueue::Turn SequenceQueue::Take(int worker) {
   return {.task = task, .parallelism = parallelism, .worker = worker};
 }
 
-absl::Status SequenceQueue::Run(const Turn& turn, Replica& replica, absl::Time now) {
-  return turn.run == nullptr ? Begin(turn, now) : turn.run->Run(turn.slice, replica);
+void SequenceQueue::SendHelpAway() {
+  for (const Begun& begun : begun_) {
+    if (begun.run != nullptr) begun.run->SendHelpAway();
+  }
+}
+
+SequenceSlice SequenceQueue::ClaimOf(SequenceRun* run, int worker) {
+  if (!run->has_columns()) return *run->Claim();
+  if (skip_columns_ == 0) return *run->Claim(worker % ColumnSlice::kParts);
+  --skip_columns_;
+  return *run->Claim();
+}
+
+void SequenceQueue::LearnFrom(const SequenceSlice& slice) {
+  if (slice.columns->shared(slice.part)) {
+    next_skip_ = kFirstSkip;
+    return;
+  }
+  skip_columns_ = next_skip_;
+  next_skip_ = std::min(2 * next_skip_, kMaxSkip);
+}
+
+std::optional<absl::Status> SequenceQueue::Run(const Turn& turn, int replica_index, absl::Time now) {
+  if (turn.run == nullptr) return Begin(turn, now);
+  const SequenceSlice& slice = turn.slice;
+  if (slice.columns == nullptr) return turn.run->Run(slice, turn.task->model->replica(replica_index));
+  if (slice.opens) turn.run->Open(slice);
+  if (!slice.columns->Run(slice.part)) return std::nullopt;
+  return turn.run->Close(slice);
 }
 
 std::optional<absl::Status> SequenceQueue::Finish(const Turn& turn, const absl::Status& status,
@@ -53,6 +86,7 @@ std::optional<absl::Status> SequenceQueue::Finish(const Turn& turn, const absl::
   const auto begun = std::find_if(begun_.begin(), begun_.end(),
                                   [&turn](const Begun& each) { return each.task == turn.task; });
   if (turn.run != nullptr) {
+    if (turn.slice.columns != nullptr) LearnFrom(turn.slice);
     begun->run->Finish(turn.slice, status);
   } else if (status.ok()) {
     begun->run = turn.task->run.get();

@@ -10,6 +10,10 @@
 // sequence has several slices to go and other workers have become idle, their
 // processors are less busy, and one of them takes over, once a sequence.
 //
+// A sequence of one track is shared by columns (column_slice.h), where that proves to
+// help: a worker whose processor is busy comes too late. Then the next such slices
+// are run by one worker each, and more of them with each trial that is in vain.
+//
 // Not thread-safe: its pool's lock guards it, except Run.
 
 #ifndef GRUSERVE_CORE_RUNTIME_SEQUENCE_QUEUE_H_
@@ -37,7 +41,7 @@ class SequenceQueue {
   struct Turn {
     SequenceTask* task = nullptr;
     SequenceRun* run = nullptr;  // Null: the task begins.
-    SequenceSlice slice;         // Where it has begun.
+    SequenceSlice slice;         // Where it has begun. With columns, both may be gone.
     int64_t parallelism = 1;     // Where it begins.
     int worker = 0;
   };
@@ -55,8 +59,13 @@ class SequenceQueue {
   // REQUIRES: HasTurn(worker).
   Turn Take(int worker);
 
-  // Does a turn, on `replica`. Needs no lock.
-  static absl::Status Run(const Turn& turn, Replica& replica, absl::Time now);
+  // Makes workers that only help with others' slices come back for other work.
+  void SendHelpAway();
+
+  // Does a turn, on the task's replica `replica_index`. Needs no lock. Nothing where
+  // the other part of a slice of columns answers for it: then the turn is over. Its
+  // last reference to the slice is dropped under the lock.
+  static std::optional<absl::Status> Run(const Turn& turn, int replica_index, absl::Time now);
 
   // Takes a turn back, with what Run said. Where that ends its task, the answer is
   // the task's status, and the task is the caller's: to free its run, and to tell it.
@@ -73,11 +82,19 @@ class SequenceQueue {
   };
   static constexpr int kNobody = -1;
 
+  SequenceSlice ClaimOf(SequenceRun* run, int worker);
+  void LearnFrom(const SequenceSlice& slice);
+  static bool Helpable(const Begun& begun) { return begun.run != nullptr && begun.run->helpable(); }
   static bool IsFor(const Begun& begun, int worker) {
     return begun.run != nullptr && begun.slow_worker != worker && begun.run->claimable();
   }
 
+  static constexpr int64_t kFirstSkip = 4;
+  static constexpr int64_t kMaxSkip = 64;
+
   const int64_t num_workers_;
+  int64_t skip_columns_ = 0;  // So many slices that could be of columns.
+  int64_t next_skip_ = kFirstSkip;
   std::deque<SequenceTask*> waiting_;
   std::vector<Begun> begun_;  // Oldest first.
 };

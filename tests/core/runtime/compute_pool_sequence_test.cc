@@ -74,6 +74,41 @@ TEST_F(ComputePoolTest, ManySequencesAndStepsShareTheWorkers) {
   for (uint32_t i = 0; i < 20; ++i) ExpectAsAlone(Wide(1 + i % 2), *sequences[i]);
 }
 
+// Of one track: workers share its slices by columns, where those have equal bits.
+const LoadedRandomModel& Lone() {
+  static const auto* const model =
+      new LoadedRandomModel(6, {.input_size = 32, .hidden_size = 192}, kWorkers, "lone");
+  return *model;
+}
+
+TEST_F(ComputePoolTest, SequencesSharedByColumnsAreBitEqualToTheSequenceAlone) {
+  Start(kWorkers);
+  for (uint32_t i = 0; i < 20; ++i) {
+    std::latch done(1);
+    OneSequence sequence(Lone(), &done, 160 + 30 * i, 1, i);
+    ASSERT_TRUE(pool_->SubmitSequence(&sequence).ok());
+    done.wait();
+    ExpectAsAlone(Lone(), sequence);
+  }
+}
+
+TEST_F(ComputePoolTest, ColumnsStandStepsAndOtherSequencesBesideThem) {
+  Start(2);
+  std::latch step_done(1);
+  EndlessStep endless(pool_.get(), &step_done);
+  ASSERT_TRUE(pool_->SubmitStep(&endless).ok());
+  std::latch done(8);
+  std::vector<std::unique_ptr<OneSequence>> sequences;
+  for (uint32_t i = 0; i < 8; ++i) {
+    sequences.push_back(std::make_unique<OneSequence>(i % 3 == 0 ? Wide(1) : Lone(), &done, 400, 1, i));
+    ASSERT_TRUE(pool_->SubmitSequence(sequences.back().get()).ok());
+  }
+  done.wait();
+  endless.Stop();
+  step_done.wait();
+  for (uint32_t i = 0; i < 8; ++i) ExpectAsAlone(i % 3 == 0 ? Wide(1) : Lone(), *sequences[i]);
+}
+
 TEST_F(ComputePoolTest, ASharedSequenceStopsWhenCancelled) {
   Start(kWorkers);
   std::latch done(1);

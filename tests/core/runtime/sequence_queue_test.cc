@@ -35,7 +35,7 @@ class SequenceQueueTest : public ::testing::Test {
  protected:
   std::optional<absl::Status> Do(const SequenceQueue::Turn& turn, absl::Time now = absl::UnixEpoch(),
                                  bool others_are_idle = false) {
-    const absl::Status status = SequenceQueue::Run(turn, Both().handle()->replica(0), now);
+    const absl::Status status = SequenceQueue::Run(turn, 0, now).value();
     return queue_.Finish(turn, status, others_are_idle);
   }
 
@@ -156,6 +156,80 @@ TEST_F(SequenceQueueTest, AWorkerKeepsWhatItRunsAlone) {
     end = Do(queue_.Take(0), absl::UnixEpoch(), /*others_are_idle=*/true);
   }
   EXPECT_EQ(end, absl::OkStatus());
+}
+
+// A call of one track, long enough for several slices of columns.
+const LoadedRandomModel& Lone() {
+  static const auto* const model =
+      new LoadedRandomModel(5, {.input_size = 24, .hidden_size = 192}, 2, "lone");
+  return *model;
+}
+
+class SequenceQueueColumnsTest : public SequenceQueueTest {
+ protected:
+  SequenceQueueColumnsTest() {
+    call_.model = Lone().handle().get();
+    call_.call = arrays_.call();
+    queue_.Push(&call_);
+    EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  }
+  bool has_columns() const { return Lone().handle()->shared_model()->columns() != nullptr; }
+
+  struct Call : SequenceTask {
+    void OnSequenceDone(const absl::Status& status) override { FAIL() << status; }
+  };
+  SequenceArrays arrays_{Lone().config(), 500'000, 1, 1};
+  Call call_;
+};
+
+TEST_F(SequenceQueueColumnsTest, AnotherWorkerHelpsOnceASlice) {
+  if (!has_columns()) return;
+  const SequenceQueue::Turn turn = queue_.Take(0);
+  ASSERT_NE(turn.slice.columns, nullptr);
+  ASSERT_TRUE(queue_.HasTurn(1));
+  const SequenceQueue::Turn help = queue_.Take(1);
+  EXPECT_EQ(help.slice.columns, turn.slice.columns);
+  EXPECT_NE(help.slice.part, turn.slice.part);
+  EXPECT_FALSE(queue_.HasTurn(2));
+  EXPECT_EQ(Do(turn), std::nullopt);
+  EXPECT_EQ(SequenceQueue::Run(help, 1, absl::UnixEpoch()), std::nullopt) << "it comes too late";
+  EXPECT_TRUE(queue_.HasTurn(1));
+}
+
+TEST_F(SequenceQueueColumnsTest, HelpCanBeSentAway) {
+  if (!has_columns()) return;
+  queue_.SendHelpAway();  // Nobody helps: nothing.
+  const SequenceQueue::Turn turn = queue_.Take(0);
+  const SequenceQueue::Turn help = queue_.Take(1);
+  turn.run->Open(turn.slice);
+  ASSERT_TRUE(help.slice.columns->Join(help.slice.part));
+  EXPECT_TRUE(help.slice.columns->Advance(help.slice.part));
+  queue_.SendHelpAway();
+  EXPECT_FALSE(help.slice.columns->Advance(help.slice.part));
+  EXPECT_FALSE(help.slice.columns->Win(help.slice.part));
+  ASSERT_TRUE(turn.slice.columns->Run(turn.slice.part));
+  EXPECT_EQ(queue_.Finish(turn, turn.run->Close(turn.slice), false), std::nullopt);
+}
+
+TEST_F(SequenceQueueColumnsTest, AWaitingCallComesBeforeHelp) {
+  if (!has_columns()) return;
+  const SequenceQueue::Turn turn = queue_.Take(0);
+  Sequence another;
+  queue_.Push(&another);
+  EXPECT_EQ(queue_.Take(1).task, &another);
+  EXPECT_EQ(queue_.Take(1).slice.columns, turn.slice.columns);
+}
+
+TEST_F(SequenceQueueColumnsTest, WithoutHelpColumnsAreTriedLessAndLess) {
+  if (!has_columns()) return;
+  std::vector<int> tried_at;
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(queue_.HasTurn(0));
+    const SequenceQueue::Turn turn = queue_.Take(0);
+    if (turn.slice.columns != nullptr) tried_at.push_back(i);
+    EXPECT_EQ(Do(turn), std::nullopt);
+  }
+  EXPECT_EQ(tried_at, (std::vector<int>{0, 5, 14, 31, 64}));
 }
 
 }  // namespace

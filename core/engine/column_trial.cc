@@ -1,0 +1,102 @@
+#include "core/engine/column_trial.h"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <utility>
+
+#include "core/base/aligned_buffer.h"
+#include "core/base/status_macros.h"
+#include "core/engine/column_projections.h"
+#include "core/engine/gru_columns.h"
+#include "core/engine/gru_layer_weights.h"
+#include "core/engine/gru_primitive.h"
+#include "core/engine/omp_threads.h"
+#include "core/engine/scratchpad.h"
+
+namespace gruserve {
+namespace {
+
+size_t FloatBytes(int64_t count) { return static_cast<size_t>(count) * sizeof(float); }
+
+AlignedBuffer RandomBuffer(std::mt19937& random, int64_t size, float bound) {
+  AlignedBuffer buffer(size);
+  std::uniform_real_distribution<float> uniform(-bound, bound);
+  for (float& value : buffer.span()) value = uniform(random);
+  return buffer;
+}
+
+class ColumnTrial {
+ public:
+  explicit ColumnTrial(const GruLayerShape& shape) : shape_(shape) {
+    const int64_t hidden = shape.hidden_size;
+    const float bound = 1.0F / std::sqrt(static_cast<float>(hidden));
+    weights_ = {.input_size = shape.input_size,
+                .hidden_size = hidden,
+                .weights_layer = RandomBuffer(random_, shape.input_size * 3 * hidden, bound),
+                .weights_iter = RandomBuffer(random_, hidden * 3 * hidden, bound),
+                .bias = RandomBuffer(random_, 4 * hidden, bound)};
+  }
+
+  absl::StatusOr<bool> Run(std::span<const Bucket> buckets) {
+    GRUSERVE_ASSIGN_OR_RETURN(columns_, GruColumns::Create(shape_, weights_));
+    GRUSERVE_ASSIGN_OR_RETURN(GruColumns::Workspace workspace, GruColumns::Workspace::Create(*columns_));
+    for (const Bucket& bucket : buckets) {
+      if (bucket.time_steps > 1 || bucket.batch_size > GruColumns::kMaxBatchSize) continue;
+      GRUSERVE_ASSIGN_OR_RETURN(const bool equal, Try(bucket, workspace));
+      if (!equal) return false;
+    }
+    return true;
+  }
+
+ private:
+  // Compares a sequence that has each length of projection once.
+  absl::StatusOr<bool> Try(const Bucket& step, GruColumns::Workspace& workspace) {
+    constexpr int64_t kSteps = 2 * GruColumns::kMaxProjectedSteps - 1;
+    const int64_t batch = step.batch_size;
+    const int64_t size = batch * shape_.hidden_size;
+    GRUSERVE_ASSIGN_OR_RETURN(GruPrimitive primitive, GruPrimitive::Create(shape_, step));
+    Scratchpad scratchpad(primitive.scratchpad_bytes());
+    const AlignedBuffer src_layer = RandomBuffer(random_, kSteps * batch * shape_.input_size, 1.0F);
+    AlignedBuffer state = RandomBuffer(random_, size, 1.0F);
+    AlignedBuffer expected(size);
+    AlignedBuffer got(size);
+    AlignedBuffer src(batch * shape_.input_size);
+    ColumnProjections projections(*columns_, weights_, batch);
+    for (int64_t t = 0; t < kSteps; ++t) {
+      std::memcpy(src.data(), src_layer.data() + t * src.size(), FloatBytes(src.size()));
+      GRUSERVE_RETURN_IF_ERROR(primitive.Run({.weights = &weights_,
+                                              .src_layer = src.data(),
+                                              .src_iter = state.data(),
+                                              .dst_layer = expected.data(),
+                                              .scratchpad = scratchpad.data()}));
+      for (int block = 0; block < GruColumns::kBlocks; ++block) {
+        GRUSERVE_ASSIGN_OR_RETURN(const float* const projection,
+                                  projections.At(block, t, kSteps, src_layer.data()));
+        GRUSERVE_RETURN_IF_ERROR(
+            columns_->Step(weights_, block, batch, projection, state.data(), got.data(), workspace));
+      }
+      if (std::memcmp(expected.data(), got.data(), FloatBytes(size)) != 0) return false;
+      std::swap(state, expected);
+    }
+    return true;
+  }
+
+  const GruLayerShape shape_;
+  std::mt19937 random_;  // The default seed: the same trial everywhere.
+  GruLayerWeights weights_;
+  std::unique_ptr<const GruColumns> columns_;
+};
+
+}  // namespace
+
+absl::StatusOr<bool> ColumnsGiveEqualBits(const GruLayerShape& shape, std::span<const Bucket> buckets) {
+  if (!GruColumns::Fits(shape)) return false;
+  const SingleOmpThread single_thread;
+  return ColumnTrial(shape).Run(buckets);
+}
+
+}  // namespace gruserve

@@ -1,0 +1,21 @@
+// Tries GruColumns against the primitives that it may stand in for.
+
+#ifndef GRUSERVE_CORE_ENGINE_COLUMN_TRIAL_H_
+#define GRUSERVE_CORE_ENGINE_COLUMN_TRIAL_H_
+
+#include <span>
+
+#include "absl/status/statusor.h"
+#include "core/engine/bucket.h"
+
+namespace gruserve {
+
+// Whether GruColumns fits `shape`, and gave on random numbers the bits of every
+// bucket of one step and up to GruColumns::kMaxBatchSize rows, with every number of
+// steps that it projects at once. `buckets` give equal bits. Up to some tenths of a
+// second for a large hidden size. Internal where oneDNN fails.
+absl::StatusOr<bool> ColumnsGiveEqualBits(const GruLayerShape& shape, std::span<const Bucket> buckets);
+
+}  // namespace gruserve
+
+#endif  // GRUSERVE_CORE_ENGINE_COLUMN_TRIAL_H_

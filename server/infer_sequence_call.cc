@@ -49,6 +49,7 @@ absl::Status InferSequenceCall::CheckKeepSession() const {
   const char* const given = keep.has_model()         ? "model"
                             : keep.batch_size() != 0 ? "batch_size"
                             : keep.has_h_0()         ? "h_0"
+                            : keep.states_size() > 0 ? "states"
                                                      : nullptr;
   if (given != nullptr) {
     return absl::InvalidArgumentError(
@@ -69,7 +70,7 @@ absl::Status InferSequenceCall::KeepSession() {
   OpenSessionOptions options = DecodeOpenTerms(request_.keep_session());
   options.model = handle_;
   options.batch_size = plan_.batched ? plan_.call.batch_size : 0;
-  options.h_0 = FinalState(plan_, *handle_);
+  options.h_0 = plan_.states.Get();
   GRUSERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Session> session,
                             backend_.sessions->Open(std::move(options)));
   *response_->mutable_session() = EncodeInfo(session->Describe());

@@ -1,10 +1,10 @@
 #include "server/model_codec.h"
 
+#include <cmath>
 #include <optional>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/status_macros.h"
+#include "server/state_codec.h"
 
 namespace gruserve::server {
 namespace {
@@ -26,6 +26,17 @@ v1::ComputeDtype EncodeComputeDtype(std::optional<ComputeDtype> dtype) {
   return *dtype == ComputeDtype::kBf16 ? v1::COMPUTE_DTYPE_BF16 : v1::COMPUTE_DTYPE_F32;
 }
 
+void DescribeGru(const GruConfig& config, v1::ModelDescription* description) {
+  description->set_cell_kind(config.cell_kind == CellKind::kResetBefore ? v1::CELL_KIND_RESET_BEFORE
+                                                                        : v1::CELL_KIND_LINEAR_BEFORE_RESET);
+  description->set_module_kind(config.module_kind == ModuleKind::kGruCell ? v1::MODULE_KIND_GRU_CELL
+                                                                          : v1::MODULE_KIND_GRU);
+  description->set_hidden_size(config.hidden_size);
+  description->set_num_layers(config.num_layers);
+  description->set_num_directions(config.num_directions);
+  description->set_bias(config.bias);
+}
+
 }  // namespace
 
 std::string ModelLabel(const LoadedModel& model) {
@@ -45,35 +56,22 @@ absl::StatusOr<ModelHandle> FindModel(const ModelRepository& repository, const v
 }
 
 absl::Status CheckSteppable(const LoadedModel& model) {
-  if (model.config().steppable()) return absl::OkStatus();
+  const Network& network = model.network();
+  if (network.steppable()) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      absl::StrCat(ModelLabel(model), " is bidirectional and cannot step, InferSequence runs it"));
+      network.bare() != nullptr
+          ? absl::StrCat(ModelLabel(model), " is bidirectional and cannot step, InferSequence runs it")
+          : absl::StrCat(ModelLabel(model),
+                         " cannot step, InferSequence runs it: ", network.not_steppable()));
 }
 
-std::vector<int64_t> StateShape(const GruConfig& config, bool batched, int64_t batch_size) {
-  std::vector<int64_t> shape;
-  if (config.module_kind == ModuleKind::kGru) shape.push_back(config.state_blocks());
-  if (batched) shape.push_back(batch_size);
-  shape.push_back(config.hidden_size);
-  return shape;
-}
-
-absl::Status CheckState(const TensorView& state, const std::string& field, const LoadedModel& model,
-                        bool batched, int64_t batch_size) {
-  const GruConfig& config = model.config();
-  const std::vector<int64_t> wanted = StateShape(config, batched, batch_size);
-  const bool cell = config.module_kind == ModuleKind::kGruCell;
-  if (state.rank() != static_cast<int64_t>(wanted.size())) {
-    const std::string form = cell ? (batched ? "[B, H]" : "[H]")
-                                  : (batched ? "[layers * directions, B, H]" : "[layers * directions, H]");
-    return WrongRank(field, state.rank(),
-                     absl::StrCat(wanted.size(), " (", form, ") are wanted for ", ModelLabel(model),
-                                  batched ? " with a batch" : " without a batch"));
-  }
-  for (int64_t axis = 0; axis < state.rank(); ++axis) {
-    const bool is_batch = batched && axis == state.rank() - 2;
-    GRUSERVE_RETURN_IF_ERROR(CheckDim(state, field, axis, wanted[static_cast<size_t>(axis)],
-                                      is_batch ? "the batch" : ModelLabel(model)));
+absl::Status CheckIndexes(std::span<const float> row, const LoadedModel& model, const std::string& place) {
+  for (const IndexFeature& index : model.network().index_features()) {
+    const float value = row[static_cast<size_t>(index.feature)];
+    if (value >= 0 && value < static_cast<float>(index.size) && value == std::floor(value)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(place, ", ", index.feature, "] is ", value, ", ",
+                                                   ModelLabel(model), " expects an index from 0 to ",
+                                                   index.size - 1, " there"));
   }
   return absl::OkStatus();
 }
@@ -96,26 +94,42 @@ v1::ModelSummary EncodeSummary(const ModelStatus& status) {
 }
 
 v1::ModelDescription EncodeDescription(const LoadedModel& model) {
-  const GruConfig& config = model.config();
+  const Network& network = model.network();
   v1::ModelDescription description;
   *description.mutable_summary() =
-      EncodeSummary({model.name(), model.version(), ModelState::kReady, "", config.compute_dtype});
-  description.set_cell_kind(config.cell_kind == CellKind::kResetBefore ? v1::CELL_KIND_RESET_BEFORE
-                                                                       : v1::CELL_KIND_LINEAR_BEFORE_RESET);
-  description.set_module_kind(config.module_kind == ModuleKind::kGruCell ? v1::MODULE_KIND_GRU_CELL
-                                                                         : v1::MODULE_KIND_GRU);
-  description.set_input_size(config.input_size);
-  description.set_hidden_size(config.hidden_size);
-  description.set_num_layers(config.num_layers);
-  description.set_num_directions(config.num_directions);
-  description.set_bias(config.bias);
-  description.set_output_size(config.output_size());
-  description.set_steppable(config.steppable());
-  description.set_parameter_count(model.model().parameter_count());
+      EncodeSummary({model.name(), model.version(), ModelState::kReady, "", network.compute_dtype()});
+  if (network.bare() != nullptr) DescribeGru(model.config(), &description);
+  description.set_input_size(network.input_size());
+  description.set_output_size(network.output_size());
+  description.set_steppable(network.steppable());
+  description.set_not_steppable(network.not_steppable());
+  description.set_parameter_count(network.parameter_count());
   description.set_weights_sha256(model.weights_sha256());
-  description.set_state_bytes_per_row(config.state_size() * static_cast<int64_t>(sizeof(float)));
-  description.set_gru_cells_per_step(config.state_blocks());
-  description.set_kernel_fingerprint(model.model().kernel_fingerprint());
+  description.set_state_bytes_per_row(network.state_size() * static_cast<int64_t>(sizeof(float)));
+  description.set_gru_cells_per_step(network.cells_per_step());
+  description.set_kernel_fingerprint(network.kernel_fingerprint());
+  description.set_output_name(network.output_name());
+  for (const NetworkModule& module : network.modules()) {
+    v1::ModelModule* const proto = description.add_modules();
+    proto->set_name(module.name);
+    proto->set_kind(module.kind);
+    proto->set_output_size(module.output_size);
+  }
+  for (const NetworkState& state : network.states()) {
+    v1::ModelStateSpec* const proto = description.add_states();
+    proto->set_name(state.name);
+    for (const int64_t dim : StateShape(state, /*batched=*/true, -1)) proto->add_shape(dim);
+  }
+  for (const GraphInput& input : network.inputs()) {
+    v1::ModelInput* const proto = description.add_inputs();
+    proto->set_name(input.name);
+    proto->set_size(input.width);
+  }
+  for (const IndexFeature& index : network.index_features()) {
+    v1::ModelIndexFeature* const proto = description.add_index_features();
+    proto->set_feature(index.feature);
+    proto->set_size(index.size);
+  }
   return description;
 }
 

@@ -4,13 +4,13 @@
 #define GRUSERVE_SERVER_MODEL_CODEC_H_
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/runtime/model_repository.h"
 #include "gruserve/v1/model.pb.h"
-#include "server/tensor_codec.h"
 
 namespace gruserve::server {
 
@@ -22,16 +22,12 @@ std::string ModelLabel(const LoadedModel& model);
 absl::StatusOr<ModelHandle> FindModel(const ModelRepository& repository, const v1::ModelSpec& spec,
                                       const std::string& field);
 
-// FailedPrecondition for a bidirectional model: sessions cannot step it.
+// FailedPrecondition for a model that sessions cannot step: one with two directions.
 absl::Status CheckSteppable(const LoadedModel& model);
 
-// The shape of a hidden state: [layers * directions, B, H], without B where
-// unbatched, without the first axis for a GRUCell.
-std::vector<int64_t> StateShape(const GruConfig& config, bool batched, int64_t batch_size);
-
-// InvalidArgument unless `state` has the shape above.
-absl::Status CheckState(const TensorView& state, const std::string& field, const LoadedModel& model,
-                        bool batched, int64_t batch_size);
+// InvalidArgument where a feature of an input row that must be an index is none of the
+// model's. `place` is where the row lies: "input[3, 0".
+absl::Status CheckIndexes(std::span<const float> row, const LoadedModel& model, const std::string& place);
 
 v1::ModelSpec EncodeSpec(const LoadedModel& model);
 v1::ModelSummary EncodeSummary(const ModelStatus& status);

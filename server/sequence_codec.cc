@@ -7,7 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/checked_math.h"
 #include "core/base/status_macros.h"
+#include "core/network/state_layout.h"
 #include "server/model_codec.h"
+#include "server/state_codec.h"
 
 namespace gruserve::server {
 namespace {
@@ -27,7 +29,7 @@ absl::StatusOr<Axes> CheckSequenceInput(const TensorView& input, bool batch_firs
                      "2 ([T, I]) or 3 ([T, B, I], with batch_first [B, T, I]) are wanted");
   }
   GRUSERVE_RETURN_IF_ERROR(
-      CheckDim(input, "input", input.rank() - 1, model.config().input_size, ModelLabel(model)));
+      CheckDim(input, "input", input.rank() - 1, model.network().input_size(), ModelLabel(model)));
   Axes axes;
   axes.batched = input.rank() == 3;
   const int64_t time_axis = axes.batched && batch_first ? 1 : 0;
@@ -66,13 +68,14 @@ absl::Status CheckSelection(const v1::InferSequenceRequest& request) {
 }
 
 // The answer's bytes and, where layers are stacked, one layer's whole output.
-absl::Status CheckMemory(const GruConfig& config, const Axes& axes, v1::OutputSelection selection,
+absl::Status CheckMemory(const Network& network, const Axes& axes, v1::OutputSelection selection,
                          int64_t max_bytes) {
   const bool whole_output =
       selection == v1::OUTPUT_SELECTION_UNSPECIFIED || selection == v1::OUTPUT_SELECTION_ALL;
-  const int64_t steps = whole_output || config.num_layers > 1 ? axes.time_steps : 1;
-  const int64_t output[] = {steps, axes.batch_size, config.output_size(), kFloat};
-  const int64_t state[] = {axes.batch_size, config.state_size(), kFloat};
+  const bool layers_lie_between = network.bare() == nullptr || network.bare_config().num_layers > 1;
+  const int64_t steps = whole_output || layers_lie_between ? axes.time_steps : 1;
+  const int64_t output[] = {steps, axes.batch_size, network.output_size(), kFloat};
+  const int64_t state[] = {axes.batch_size, network.state_size(), kFloat};
   const std::optional<int64_t> output_bytes = CheckedProduct(output);
   const std::optional<int64_t> state_bytes = CheckedProduct(state);
   if (output_bytes && state_bytes && *output_bytes <= max_bytes &&
@@ -81,7 +84,7 @@ absl::Status CheckMemory(const GruConfig& config, const Axes& axes, v1::OutputSe
   }
   return absl::ResourceExhaustedError(
       absl::StrCat("the output of ", axes.time_steps, " steps of ", axes.batch_size, " rows of ",
-                   config.output_size(), " floats is larger than ", max_bytes,
+                   network.output_size(), " floats is larger than ", max_bytes,
                    " bytes, the message limit: send fewer rows or shorter sequences"));
 }
 
@@ -121,74 +124,87 @@ void SetOutput(const v1::InferSequenceRequest& request, TensorForm form, const A
   call.output_batch_stride = batch_first ? axes.time_steps * output_size : output_size;
 }
 
-}  // namespace
-
-StateRows::StateRows(const GruConfig& config, int64_t batch_size)
-    : blocks_(config.state_blocks()),
-      hidden_size_(config.hidden_size),
-      elements_(static_cast<size_t>(batch_size * config.state_size())) {
-  for (int64_t row = 0; row < batch_size; ++row)
-    rows_.push_back(elements_.data() + row * config.state_size());
-}
-
-void StateRows::Read(std::span<const float> wire) {
-  const float* source = wire.data();
-  for (int64_t block = 0; block < blocks_; ++block) {
-    for (float* row : rows_) {
-      std::copy_n(source, hidden_size_, row + block * hidden_size_);
-      source += hidden_size_;
+// Of each row until its end.
+absl::Status CheckSequenceIndexes(const SequenceCall& call, const LoadedModel& model, bool batched,
+                                  bool batch_first) {
+  if (model.network().index_features().empty()) return absl::OkStatus();
+  const auto size = static_cast<size_t>(model.network().input_size());
+  for (int64_t b = 0; b < call.batch_size; ++b) {
+    for (int64_t t = 0; t < call.length(b); ++t) {
+      const float* const row = call.input + t * call.input_time_stride + b * call.input_batch_stride;
+      const std::string place = batched
+                                    ? absl::StrCat("input[", batch_first ? b : t, ", ", batch_first ? t : b)
+                                    : absl::StrCat("input[", t);
+      GRUSERVE_RETURN_IF_ERROR(CheckIndexes({row, size}, model, place));
     }
   }
+  return absl::OkStatus();
 }
 
-void StateRows::Write(std::span<float> wire) const {
-  float* target = wire.data();
-  for (int64_t block = 0; block < blocks_; ++block) {
-    for (const float* row : rows_) target = std::copy_n(row + block * hidden_size_, hidden_size_, target);
+}  // namespace
+
+StateRows::StateRows(const Network& network, int64_t batch_size)
+    : network_(&network), elements_(static_cast<size_t>(batch_size * network.state_size())) {
+  for (int64_t row = 0; row < batch_size; ++row)
+    rows_.push_back(elements_.data() + row * network.state_size());
+}
+
+void StateRows::Read(std::span<const float> values) {
+  if (values.empty()) {
+    if (!network_->initial_state().empty()) InitialStates(*network_, rows_);
+  } else {
+    ReadStates(*network_, values, rows_);
   }
+}
+
+std::vector<float> StateRows::Get() const {
+  std::vector<float> values(elements_.size());
+  WriteStates(*network_, rows_, values);
+  return values;
 }
 
 absl::StatusOr<SequencePlan> PlanSequence(const v1::InferSequenceRequest& request, const LoadedModel& model,
                                           int64_t max_bytes, v1::InferSequenceResponse* response) {
-  const GruConfig& config = model.config();
+  const Network& network = model.network();
   GRUSERVE_ASSIGN_OR_RETURN(const TensorView input, ViewTensor(request.input(), "input"));
   GRUSERVE_ASSIGN_OR_RETURN(const Axes axes, CheckSequenceInput(input, request.batch_first(), model));
   GRUSERVE_RETURN_IF_ERROR(CheckSelection(request));
   SequencePlan plan;
   GRUSERVE_ASSIGN_OR_RETURN(plan.row_steps, CheckLengths(request, axes));
-  std::optional<TensorView> h_0;
-  if (request.has_h_0()) {
-    GRUSERVE_ASSIGN_OR_RETURN(h_0, ViewTensor(request.h_0(), "h_0"));
-    GRUSERVE_RETURN_IF_ERROR(CheckState(*h_0, "h_0", model, axes.batched, axes.batch_size));
-  }
-  GRUSERVE_RETURN_IF_ERROR(CheckMemory(config, axes, request.output_selection(), max_bytes));
+  GRUSERVE_RETURN_IF_ERROR(CheckMemory(network, axes, request.output_selection(), max_bytes));
+  std::vector<float> kept;
+  GRUSERVE_ASSIGN_OR_RETURN(
+      const std::span<const float> h_0,
+      ViewStates(request.has_h_0() ? &request.h_0() : nullptr, "h_0", request.states(),
+                 {.model = model, .batched = axes.batched, .batch_size = axes.batch_size}, &kept));
 
   plan.batched = axes.batched;
   plan.form = input.form;
-  plan.states = StateRows(config, axes.batch_size);
-  if (h_0) plan.states.Read(h_0->elements);
-  SetInput(request, input, axes, config.input_size, plan.call);
-  SetOutput(request, plan.form, axes, config.output_size(), plan.call, response);
+  SetInput(request, input, axes, network.input_size(), plan.call);
+  GRUSERVE_RETURN_IF_ERROR(CheckSequenceIndexes(plan.call, model, axes.batched, request.batch_first()));
+  plan.states = StateRows(network, axes.batch_size);
+  plan.states.Read(h_0);
+  SetOutput(request, plan.form, axes, network.output_size(), plan.call, response);
   plan.call.states = plan.states.rows();
   return plan;
 }
 
 void EncodeSequence(const SequencePlan& plan, const LoadedModel& model, v1::InferSequenceResponse* response) {
-  const std::vector<int64_t> shape = StateShape(model.config(), plan.batched, plan.call.batch_size);
-  plan.states.Write(MakeTensor(shape, plan.form, response->mutable_h_n()));
+  EncodeStates(
+      plan.states.Get(), {.model = model, .batched = plan.batched, .batch_size = plan.call.batch_size},
+      plan.form, [response] { return response->mutable_h_n(); }, response->mutable_states());
   *response->mutable_model() = EncodeSpec(model);
-  response->set_gru_cell_count(model.config().state_blocks() * plan.call.time_steps);
+  response->set_gru_cell_count(model.network().cells_per_step() * plan.call.time_steps);
   response->set_row_steps(plan.row_steps);
-}
-
-std::vector<float> FinalState(const SequencePlan& plan, const LoadedModel& model) {
-  std::vector<float> state(static_cast<size_t>(plan.call.batch_size * model.config().state_size()));
-  plan.states.Write(state);
-  return state;
 }
 
 absl::StatusOr<CellPlan> PlanCell(const v1::InferCellRequest& request, const LoadedModel& model,
                                   int64_t max_bytes, v1::InferCellResponse* response) {
+  if (model.network().bare() == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(ModelLabel(model), " is a network of ", model.network().modules().size(),
+                     " modules, InferCell runs one GRU cell and nothing else"));
+  }
   const GruConfig& config = model.config();
   if (config.state_blocks() != 1) {
     return absl::FailedPreconditionError(absl::StrCat(ModelLabel(model), " has ", config.num_layers,
@@ -215,13 +231,16 @@ absl::StatusOr<CellPlan> PlanCell(const v1::InferCellRequest& request, const Loa
     GRUSERVE_RETURN_IF_ERROR(CheckDim(*h, "h", h->rank() - 1, config.hidden_size, ModelLabel(model)));
   }
   GRUSERVE_RETURN_IF_ERROR(
-      CheckMemory(config, {batched, 1, batch_size}, v1::OUTPUT_SELECTION_ALL, max_bytes));
+      CheckMemory(model.network(), {batched, 1, batch_size}, v1::OUTPUT_SELECTION_ALL, max_bytes));
 
   const std::span<float> state = MakeTensor(shape, input.form, response->mutable_h());
   if (h) {
     std::copy(h->elements.begin(), h->elements.end(), state.begin());
   } else {
     std::fill(state.begin(), state.end(), 0.0F);
+    const std::vector<float>& initial = model.network().initial_state();
+    for (int64_t row = 0; row < batch_size && !initial.empty(); ++row)
+      std::copy(initial.begin(), initial.end(), state.begin() + row * config.hidden_size);
   }
   CellPlan plan;
   for (int64_t row = 0; row < batch_size; ++row) {

@@ -17,23 +17,24 @@
 
 namespace gruserve::server {
 
-// Hidden states of a batch, one run of [layers * directions, H] a row, which is
-// how the executor wants them; the wire has the batch in the middle.
+// Hidden states of a batch, one run of all states a row, which is how the executor
+// wants them.
 class StateRows {
  public:
   StateRows() = default;
-  // All zero.
-  StateRows(const GruConfig& config, int64_t batch_size);
+  // All zero. `network` must outlive it.
+  StateRows(const Network& network, int64_t batch_size);
 
-  // Copies from and to the order of the wire.
-  void Read(std::span<const float> wire);
-  void Write(std::span<float> wire) const;
+  // Copies from the order of the wire (state_codec.h); what the network begins with
+  // where `values` is empty.
+  void Read(std::span<const float> values);
+  // In the order of the wire.
+  std::vector<float> Get() const;
 
   std::span<float* const> rows() { return rows_; }
 
  private:
-  int64_t blocks_ = 0;
-  int64_t hidden_size_ = 0;
+  const Network* network_ = nullptr;
   std::vector<float> elements_;
   std::vector<float*> rows_;
 };
@@ -56,9 +57,6 @@ absl::StatusOr<SequencePlan> PlanSequence(const v1::InferSequenceRequest& reques
 
 // Fills in everything but the output, which the call itself has written.
 void EncodeSequence(const SequencePlan& plan, const LoadedModel& model, v1::InferSequenceResponse* response);
-
-// The hidden states as OpenSessionOptions wants them: [layers, rows, H].
-std::vector<float> FinalState(const SequencePlan& plan, const LoadedModel& model);
 
 // One InferCell request, checked, its response's tensor in place.
 struct CellPlan {

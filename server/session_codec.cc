@@ -12,6 +12,7 @@
 #include "core/base/status_macros.h"
 #include "server/message_text.h"
 #include "server/model_codec.h"
+#include "server/state_codec.h"
 #include "server/tensor_codec.h"
 
 namespace gruserve::server {
@@ -60,10 +61,23 @@ v1::ErrorReason EncodeReason(SessionErrorReason reason) {
   return v1::ERROR_REASON_UNSPECIFIED;
 }
 
+StateRowsSpec SpecOf(const LoadedModel& model, int64_t batch_size) {
+  return {.model = model, .batched = batch_size > 0, .batch_size = std::max<int64_t>(batch_size, 1)};
+}
+
 absl::Status CheckIndex(int64_t index) {
   if (index >= 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("index is ", index, ", an index from 1, or 0 for the next one, is wanted"));
+}
+
+absl::Status CheckStepIndexes(const TensorView& input, const LoadedModel& model) {
+  const auto size = static_cast<size_t>(model.network().input_size());
+  for (size_t first = 0; first < input.elements.size(); first += size) {
+    GRUSERVE_RETURN_IF_ERROR(
+        CheckIndexes(input.elements.subspan(first, size), model, absl::StrCat("input[row ", first / size)));
+  }
+  return absl::OkStatus();
 }
 
 // Fills in values, time steps and form of a step.
@@ -79,8 +93,9 @@ absl::Status ReadStepInput(const v1::StepInput& step, const Session& session, co
                              : "1 ([I], a step) or 2 ([T, I], a chunk) are wanted of an unbatched session");
   }
   const bool chunk = input.rank() > step_rank;
-  if (input.dim(input.rank() - 1) != model.config().input_size) {  // The label costs.
-    return CheckDim(input, "input", input.rank() - 1, model.config().input_size, ModelLabel(model));
+  const Network& network = model.network();
+  if (input.dim(input.rank() - 1) != network.input_size()) {  // The label costs.
+    return CheckDim(input, "input", input.rank() - 1, network.input_size(), ModelLabel(model));
   }
   if (batched) {
     GRUSERVE_RETURN_IF_ERROR(
@@ -92,13 +107,14 @@ absl::Status ReadStepInput(const v1::StepInput& step, const Session& session, co
     return absl::InvalidArgumentError(absl::StrCat("input.shape[0] is ", op.time_steps, ", a chunk has 1 to ",
                                                    limits.max_chunk_steps, " steps"));
   }
-  const int64_t result[] = {op.time_steps, session.rows(), model.config().output_size(), sizeof(float)};
-  const int64_t state[] = {session.rows(), model.config().state_size(), sizeof(float)};
+  const int64_t result[] = {op.time_steps, session.rows(), network.output_size(), sizeof(float)};
+  const int64_t state[] = {session.rows(), network.state_size(), sizeof(float)};
   if (*CheckedProduct(result) + (step.return_state() ? *CheckedProduct(state) : 0) > limits.max_bytes) {
     return absl::ResourceExhaustedError(absl::StrCat("the output of ", op.time_steps,
                                                      " steps is larger than ", limits.max_bytes,
                                                      " bytes, the message limit: send shorter chunks"));
   }
+  if (!network.index_features().empty()) GRUSERVE_RETURN_IF_ERROR(CheckStepIndexes(input, model));
   op.values.assign(input.elements.begin(), input.elements.end());
   return absl::OkStatus();
 }
@@ -125,11 +141,12 @@ absl::Status CheckStepTerms(const v1::StepInput& step) {
 
 absl::Status ReadState(const v1::SetState& set_state, const Session& session, SessionOp& op) {
   GRUSERVE_RETURN_IF_ERROR(CheckIndex(set_state.index()));
-  if (!set_state.has_state()) return absl::OkStatus();
-  GRUSERVE_ASSIGN_OR_RETURN(const TensorView state, ViewTensor(set_state.state(), "state"));
-  GRUSERVE_RETURN_IF_ERROR(
-      CheckState(state, "state", *session.model(), session.batch_size() > 0, session.batch_size()));
-  op.values.assign(state.elements.begin(), state.elements.end());
+  std::vector<float> kept;
+  GRUSERVE_ASSIGN_OR_RETURN(
+      const std::span<const float> state,
+      ViewStates(set_state.has_state() ? &set_state.state() : nullptr, "state", set_state.states(),
+                 SpecOf(*session.model(), session.batch_size()), &kept));
+  op.values.assign(state.begin(), state.end());
   return absl::OkStatus();
 }
 
@@ -192,19 +209,19 @@ absl::StatusOr<OpenSessionOptions> DecodeOpen(const v1::OpenSession& open,
   GRUSERVE_RETURN_IF_ERROR(CheckOpenTerms(open, ""));
   OpenSessionOptions options = DecodeOpenTerms(open);
   const bool resume = options.mode == OpenMode::kResume;
-  if (resume && open.has_h_0()) {
-    return absl::InvalidArgumentError("h_0 is set, RESUME keeps the session's state: none is wanted");
+  if (resume && (open.has_h_0() || open.states_size() > 0)) {
+    return absl::InvalidArgumentError(
+        "h_0 or states is set, RESUME keeps the session's state: none is wanted");
   }
   if (resume && !open.has_model()) return options;
   GRUSERVE_ASSIGN_OR_RETURN(options.model, FindModel(repository, open.model(), "model"));
   GRUSERVE_RETURN_IF_ERROR(CheckSteppable(*options.model));
   options.any_version = open.model().version() == 0;
-  if (open.has_h_0()) {
-    GRUSERVE_ASSIGN_OR_RETURN(const TensorView h_0, ViewTensor(open.h_0(), "h_0"));
-    GRUSERVE_RETURN_IF_ERROR(
-        CheckState(h_0, "h_0", *options.model, open.batch_size() > 0, open.batch_size()));
-    options.h_0.assign(h_0.elements.begin(), h_0.elements.end());
-  }
+  std::vector<float> kept;
+  GRUSERVE_ASSIGN_OR_RETURN(const std::span<const float> h_0,
+                            ViewStates(open.has_h_0() ? &open.h_0() : nullptr, "h_0", open.states(),
+                                       SpecOf(*options.model, open.batch_size()), &kept));
+  options.h_0.assign(h_0.begin(), h_0.end());
   return options;
 }
 
@@ -239,18 +256,21 @@ void EncodeStep(const SessionOp& op, const SessionOpResult& result, const Sessio
   output->set_index(result.index);
   output->set_durable_step(result.durable_step);
   output->set_replayed(result.replayed);
-  output->set_gru_cell_count(model.config().state_blocks() * op.time_steps);
+  output->set_gru_cell_count(model.network().cells_per_step() * op.time_steps);
   // [T, n, H], of which the session may lack the first two.
   std::array<int64_t, 3> dims{};
   size_t rank = 0;
   if ((op.form & kChunkBit) != 0) dims[rank++] = op.time_steps;
   if (session.batch_size() > 0) dims[rank++] = session.batch_size();
-  dims[rank++] = model.config().output_size();
+  dims[rank++] = model.network().output_size();
   const std::span shape(dims.data(), rank);
   std::copy(result.output.begin(), result.output.end(),
             MakeTensor(shape, FormOf(op), output->mutable_output()).begin());
-  if (op.return_state)
-    EncodeState(result.state, model, session.batch_size(), FormOf(op), output->mutable_state());
+  if (op.return_state) {
+    EncodeStates(
+        result.state, SpecOf(model, session.batch_size()), FormOf(op),
+        [output] { return output->mutable_state(); }, output->mutable_states());
+  }
 }
 
 void EncodeStateSet(const SessionOpResult& result, v1::StateSet* state_set) {
@@ -292,12 +312,6 @@ v1::SessionInfo EncodeInfo(const SessionDescription& description) {
     info.set_late_steps(description.late_steps);
   }
   return info;
-}
-
-void EncodeState(std::span<const float> state, const LoadedModel& model, int64_t batch_size, TensorForm form,
-                 v1::Tensor* tensor) {
-  const std::vector<int64_t> shape = StateShape(model.config(), batch_size > 0, batch_size);
-  std::copy(state.begin(), state.end(), MakeTensor(shape, form, tensor).begin());
 }
 
 }  // namespace gruserve::server

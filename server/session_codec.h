@@ -5,7 +5,6 @@
 #define GRUSERVE_SERVER_SESSION_CODEC_H_
 
 #include <cstdint>
-#include <span>
 #include <string>
 
 #include "absl/status/status.h"
@@ -16,7 +15,6 @@
 #include "core/session/session_table.h"
 #include "gruserve/v1/inference_service.pb.h"
 #include "gruserve/v1/session.pb.h"
-#include "server/tensor_codec.h"
 
 namespace gruserve::server {
 
@@ -53,9 +51,6 @@ void EncodeStateSet(const SessionOpResult& result, v1::StateSet* state_set);
 void EncodeError(const SessionOpResult& result, v1::SessionError* error);
 void EncodeError(const absl::Status& status, SessionErrorReason reason, v1::SessionError* error);
 v1::SessionInfo EncodeInfo(const SessionDescription& description);
-// A state [layers, rows, H] in the shape of `h_0`.
-void EncodeState(std::span<const float> state, const LoadedModel& model, int64_t batch_size, TensorForm form,
-                 v1::Tensor* tensor);
 
 }  // namespace gruserve::server
 

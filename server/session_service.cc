@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "server/state_codec.h"
 #include "server/tenants.h"
 #include "server/tensor_codec.h"
 #include "server/unary_call.h"
@@ -71,7 +72,11 @@ grpc::ServerUnaryReactor* SessionService::GetSession(grpc::CallbackServerContext
       return;
     }
     *response->mutable_session() = EncodeInfo(description);
-    EncodeState(state, *held->model(), held->batch_size(), TensorForm::kRaw, response->mutable_state());
+    const int64_t batch_size = held->batch_size();
+    EncodeStates(
+        state,
+        {.model = *held->model(), .batched = batch_size > 0, .batch_size = std::max<int64_t>(batch_size, 1)},
+        TensorForm::kRaw, [response] { return response->mutable_state(); }, response->mutable_states());
     call->Complete(absl::OkStatus());
   });
   return call;

@@ -133,7 +133,7 @@ const float* NetworkRun::Source(ValueId value, int64_t t, int64_t b) {
   return Kept(value) + (t * call_.batch_size + b) * network_->width(value);
 }
 
-std::optional<NetworkSlice> NetworkRun::Claim() {
+std::optional<NetworkSlice> NetworkRun::Claim(std::optional<int> part) {
   if (!claimable()) return std::nullopt;
   ++running_;
   if (stage_ == Stage::kPrepare) {
@@ -148,7 +148,7 @@ std::optional<NetworkSlice> NetworkRun::Claim() {
   const auto run = std::find_if(recurrent_.begin(), recurrent_.end(),
                                 [](const Recurrent& each) { return each.claimable(); });
   NetworkSlice slice{.recurrent = static_cast<size_t>(run - recurrent_.begin())};
-  if (run->gru != nullptr) slice.gru = *run->gru->Claim();
+  if (run->gru != nullptr) slice.gru = *run->gru->Claim(part);
   if (run->cell != nullptr) slice.cell = *run->cell->Claim();
   run->claimed = true;
   return slice;
@@ -168,6 +168,32 @@ bool NetworkRun::claimable() const {
       return false;
   }
   return false;
+}
+
+bool NetworkRun::has_columns() const {
+  return gru_stage() && std::any_of(recurrent_.begin(), recurrent_.end(), [](const Recurrent& run) {
+           return run.gru != nullptr && run.gru->has_columns();
+         });
+}
+
+bool NetworkRun::helpable() const {
+  return gru_stage() && std::any_of(recurrent_.begin(), recurrent_.end(), [](const Recurrent& run) {
+           return run.gru != nullptr && run.gru->helpable();
+         });
+}
+
+NetworkSlice NetworkRun::Help() {
+  const auto run = std::find_if(recurrent_.begin(), recurrent_.end(), [](const Recurrent& each) {
+    return each.gru != nullptr && each.gru->helpable();
+  });
+  return {.recurrent = static_cast<size_t>(run - recurrent_.begin()), .gru = run->gru->Help()};
+}
+
+void NetworkRun::SendHelpAway() {
+  if (!gru_stage()) return;
+  for (const Recurrent& run : recurrent_) {
+    if (run.gru != nullptr) run.gru->SendHelpAway();
+  }
 }
 
 bool NetworkRun::IsChain() const {

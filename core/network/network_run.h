@@ -41,7 +41,7 @@ struct NetworkSlice {
   int64_t first = 0;
   int64_t count = 0;
   size_t recurrent = 0;
-  SequenceSlice gru;
+  SequenceSlice gru;  // With columns: run by the queue, not by the run.
   CellRun::Slice cell;
 };
 
@@ -57,17 +57,28 @@ class NetworkRun {
   NetworkRun(const NetworkRun&) = delete;
   NetworkRun& operator=(const NetworkRun&) = delete;
 
-  // A slice for the caller to run now; nothing where none is free.
-  std::optional<NetworkSlice> Claim();
+  // A slice for the caller to run now; nothing where none is free. `part` as for
+  // SequenceRun::Claim.
+  std::optional<NetworkSlice> Claim(std::optional<int> part = std::nullopt);
   bool claimable() const;
+
+  // Of slices of columns, as SequenceRun says, for whichever of its GRUs has one.
+  bool has_columns() const;
+  NetworkSlice Help();
+  bool helpable() const;
+  void SendHelpAway();
 
   // Whether no slice runs, one is free, and several come one after the other: what is
   // left of the phase is work for one.
   bool IsChain() const;
 
-  // Runs a claimed slice on `replica` (of the same network, in use by nobody else).
+  // Runs a claimed slice on `replica` (of the same network, in use by nobody else); not
+  // for columns.
   absl::Status Run(const NetworkSlice& slice, NetworkReplica& replica);
-  // Takes a claimed slice back, with what Run said.
+  // For columns, as SequenceRun says.
+  void Open(const NetworkSlice& slice) { recurrent_[slice.recurrent].gru->Open(slice.gru); }
+  absl::Status Close(const NetworkSlice& slice) { return recurrent_[slice.recurrent].gru->Close(slice.gru); }
+  // Takes a claimed slice back, with what Run or Close said.
   void Finish(const NetworkSlice& slice, const absl::Status& status);
 
   // Hands out no more slices; the first reason stays.
@@ -83,6 +94,8 @@ class NetworkRun {
  private:
   // In this order within a phase; kDone after the last.
   enum class Stage { kPrepare, kRows, kRecurrent, kDone };
+  // Whether the GRUs of the phase may be asked: else they are over, or being made.
+  bool gru_stage() const { return stage_ == Stage::kRecurrent; }
   // One of gru, cell and neither (a reversal of time).
   struct Recurrent {
     size_t node = 0;

@@ -17,7 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "core/model/replica.h"
-#include "core/model/sequence_run.h"
+#include "core/network/network_run.h"
 #include "core/runtime/loaded_model.h"
 #include "core/runtime/tenant.h"
 
@@ -63,7 +63,7 @@ class SequenceTask {
   std::atomic<bool> cancelled = false;
 
   // The executor's own, from Submit until done.
-  std::unique_ptr<SequenceRun> run;
+  std::unique_ptr<NetworkRun> run;
 };
 
 class Executor {

@@ -8,23 +8,23 @@ namespace gruserve {
 
 absl::StatusOr<std::shared_ptr<const LoadedModel>> LoadedModel::Create(std::string name, int64_t version,
                                                                        std::string weights_sha256,
-                                                                       std::shared_ptr<const Model> model,
+                                                                       std::shared_ptr<const Network> network,
                                                                        int num_workers,
                                                                        std::optional<StepCosts> step_costs) {
   std::shared_ptr<LoadedModel> loaded(new LoadedModel);
   for (int i = 0; i < num_workers; ++i) {
-    GRUSERVE_ASSIGN_OR_RETURN(std::unique_ptr<Replica> replica, Replica::Create(model));
+    GRUSERVE_ASSIGN_OR_RETURN(std::unique_ptr<NetworkReplica> replica, NetworkReplica::Create(network));
     loaded->replicas_.push_back(std::move(replica));
   }
   if (!step_costs) {
     GRUSERVE_ASSIGN_OR_RETURN(step_costs, StepCosts::Measure(*loaded->replicas_.front()));
   }
   loaded->step_costs_ = *std::move(step_costs);
-  loaded->slab_ = std::make_unique<StateSlab>(model->config().state_size());
+  loaded->slab_ = std::make_unique<StateSlab>(network->state_size());
   loaded->name_ = std::move(name);
   loaded->version_ = version;
   loaded->weights_sha256_ = std::move(weights_sha256);
-  loaded->model_ = std::move(model);
+  loaded->network_ = std::move(network);
   return loaded;
 }
 

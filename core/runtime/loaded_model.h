@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/model/model.h"
-#include "core/model/replica.h"
+#include "core/network/network.h"
+#include "core/network/network_replica.h"
 #include "core/runtime/state_slab.h"
 #include "core/runtime/step_costs.h"
 
@@ -25,21 +25,22 @@ namespace gruserve {
 
 class LoadedModel {
  public:
-  // Makes `num_workers` replicas of `model`, and measures what its steps cost unless
+  // Makes `num_workers` replicas of `network`, and measures what its steps cost unless
   // that is given, as a test must that is not to depend on a clock. Internal where
   // oneDNN fails.
   static absl::StatusOr<std::shared_ptr<const LoadedModel>> Create(
-      std::string name, int64_t version, std::string weights_sha256, std::shared_ptr<const Model> model,
+      std::string name, int64_t version, std::string weights_sha256, std::shared_ptr<const Network> network,
       int num_workers, std::optional<StepCosts> step_costs = std::nullopt);
 
   const std::string& name() const { return name_; }
   int64_t version() const { return version_; }
   // SHA-256 of the weights file, hex.
   const std::string& weights_sha256() const { return weights_sha256_; }
-  const Model& model() const { return *model_; }
-  const std::shared_ptr<const Model>& shared_model() const { return model_; }
-  const GruConfig& config() const { return model_->config(); }
-  Replica& replica(int worker) const { return *replicas_[static_cast<size_t>(worker)]; }
+  const Network& network() const { return *network_; }
+  const std::shared_ptr<const Network>& shared_network() const { return network_; }
+  // REQUIRES: it is one GRU and nothing else, network().bare() != nullptr.
+  const GruConfig& config() const { return network_->bare_config(); }
+  NetworkReplica& replica(int worker) const { return *replicas_[static_cast<size_t>(worker)]; }
   StateSlab& slab() const { return *slab_; }
   // As given, or measured when it was loaded.
   const StepCosts& step_costs() const { return step_costs_; }
@@ -50,8 +51,8 @@ class LoadedModel {
   std::string name_;
   int64_t version_ = 0;
   std::string weights_sha256_;
-  std::shared_ptr<const Model> model_;
-  std::vector<std::unique_ptr<Replica>> replicas_;
+  std::shared_ptr<const Network> network_;
+  std::vector<std::unique_ptr<NetworkReplica>> replicas_;
   std::unique_ptr<StateSlab> slab_;
   StepCosts step_costs_;
 };

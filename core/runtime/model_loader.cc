@@ -10,7 +10,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
-#include "core/model/import/model_config_reader.h"
+#include "core/network/import/model_config_reader.h"
 #include "core/model/import/state_dict_importer.h"
 
 namespace gruserve {
@@ -59,8 +59,8 @@ absl::StatusOr<ModelHandle> LoadModel(const std::filesystem::path& folder, const
     GRUSERVE_ASSIGN_OR_RETURN(network, ImportStateDict(file));
   }
   network.config.compute_dtype = config.compute_dtype.value_or(compute_dtype);
-  GRUSERVE_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, Model::Create(std::move(network)));
-  return LoadedModel::Create(name, version, std::move(weights_sha256), std::move(model), num_workers);
+  GRUSERVE_ASSIGN_OR_RETURN(std::shared_ptr<const Network> loaded, Network::Create(std::move(network)));
+  return LoadedModel::Create(name, version, std::move(weights_sha256), std::move(loaded), num_workers);
 }
 
 }  // namespace gruserve

@@ -98,15 +98,15 @@ absl::Status ModelRepository::Load() {
 void ModelRepository::Publish(const std::pair<std::string, int64_t>& key,
                               absl::StatusOr<ModelHandle> loaded) {
   if (loaded.ok()) {
-    const GruConfig& config = (*loaded)->config();
+    const Network& network = (*loaded)->network();
     Log(LogLevel::kInfo, "model ready",
         {{"model", key.first},
          {"version", key.second},
-         {"input_size", config.input_size},
-         {"hidden_size", config.hidden_size},
-         {"layers", config.num_layers},
-         {"directions", config.num_directions},
-         {"compute_dtype", Name(config.compute_dtype)}});
+         {"input_size", network.input_size()},
+         {"output_size", network.output_size()},
+         {"state_size", network.state_size()},
+         {"gru_cells_per_step", network.cells_per_step()},
+         {"compute_dtype", Name(network.compute_dtype())}});
   } else {
     Log(LogLevel::kError, "model failed",
         {{"model", key.first}, {"version", key.second}, {"reason", std::string(loaded.status().message())}});
@@ -115,7 +115,7 @@ void ModelRepository::Publish(const std::pair<std::string, int64_t>& key,
   Entry& entry = entries_[key];
   if (loaded.ok()) {
     entry.status.state = ModelState::kReady;
-    entry.status.compute_dtype = (*loaded)->config().compute_dtype;
+    entry.status.compute_dtype = (*loaded)->network().compute_dtype();
     entry.handle = *std::move(loaded);
   } else {
     entry.status.state = ModelState::kFailed;

@@ -13,7 +13,7 @@ absl::Status Begin(const SequenceQueue::Turn& turn, absl::Time now) {
   if (task.deadline < now) {
     return absl::DeadlineExceededError("the deadline passed while the sequence waited");
   }
-  task.run = std::make_unique<SequenceRun>(task.model->shared_model(), task.call, turn.parallelism);
+  task.run = std::make_unique<NetworkRun>(task.model->shared_network(), task.call, turn.parallelism);
   return absl::OkStatus();
 }
 
@@ -56,7 +56,7 @@ void SequenceQueue::SendHelpAway() {
   }
 }
 
-SequenceSlice SequenceQueue::ClaimOf(SequenceRun* run, int worker) {
+NetworkSlice SequenceQueue::ClaimOf(NetworkRun* run, int worker) {
   if (!run->has_columns()) return *run->Claim();
   if (skip_columns_ == 0) return *run->Claim(worker % ColumnSlice::kParts);
   --skip_columns_;
@@ -74,11 +74,11 @@ void SequenceQueue::LearnFrom(const SequenceSlice& slice) {
 
 std::optional<absl::Status> SequenceQueue::Run(const Turn& turn, int replica_index, absl::Time now) {
   if (turn.run == nullptr) return Begin(turn, now);
-  const SequenceSlice& slice = turn.slice;
-  if (slice.columns == nullptr) return turn.run->Run(slice, turn.task->model->replica(replica_index));
-  if (slice.opens) turn.run->Open(slice);
+  const SequenceSlice& slice = turn.slice.gru;
+  if (slice.columns == nullptr) return turn.run->Run(turn.slice, turn.task->model->replica(replica_index));
+  if (slice.opens) turn.run->Open(turn.slice);
   if (!slice.columns->Run(slice.part)) return std::nullopt;
-  return turn.run->Close(slice);
+  return turn.run->Close(turn.slice);
 }
 
 std::optional<absl::Status> SequenceQueue::Finish(const Turn& turn, const absl::Status& status,
@@ -86,7 +86,7 @@ std::optional<absl::Status> SequenceQueue::Finish(const Turn& turn, const absl::
   const auto begun = std::find_if(begun_.begin(), begun_.end(),
                                   [&turn](const Begun& each) { return each.task == turn.task; });
   if (turn.run != nullptr) {
-    if (turn.slice.columns != nullptr) LearnFrom(turn.slice);
+    if (turn.slice.gru.columns != nullptr) LearnFrom(turn.slice.gru);
     begun->run->Finish(turn.slice, status);
   } else if (status.ok()) {
     begun->run = turn.task->run.get();
@@ -94,7 +94,7 @@ std::optional<absl::Status> SequenceQueue::Finish(const Turn& turn, const absl::
     begun_.erase(begun);
     return status;
   }
-  SequenceRun& run = *begun->run;
+  NetworkRun& run = *begun->run;
   if (!run.done() && turn.task->cancelled.load(std::memory_order_relaxed)) run.Fail(Cancelled());
   if (run.done()) {
     begun_.erase(begun);

@@ -27,7 +27,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "core/model/sequence_run.h"
+#include "core/network/network_run.h"
 #include "core/runtime/executor.h"
 
 namespace gruserve {
@@ -40,9 +40,9 @@ class SequenceQueue {
   // What one worker does before it looks for other work.
   struct Turn {
     SequenceTask* task = nullptr;
-    SequenceRun* run = nullptr;  // Null: the task begins.
-    SequenceSlice slice;         // Where it has begun. With columns, both may be gone.
-    int64_t parallelism = 1;     // Where it begins.
+    NetworkRun* run = nullptr;  // Null: the task begins.
+    NetworkSlice slice;         // Where it has begun. With columns, both may be gone.
+    int64_t parallelism = 1;    // Where it begins.
     int worker = 0;
   };
 
@@ -74,7 +74,7 @@ class SequenceQueue {
  private:
   struct Begun {
     SequenceTask* task;
-    SequenceRun* run = nullptr;  // Null until it is made.
+    NetworkRun* run = nullptr;  // Null until it is made.
     int last_worker = kNobody;
     int slow_worker = kNobody;  // Leaves the next slice to another.
     bool shared = false;        // More than one worker has run slices.
@@ -82,7 +82,7 @@ class SequenceQueue {
   };
   static constexpr int kNobody = -1;
 
-  SequenceSlice ClaimOf(SequenceRun* run, int worker);
+  NetworkSlice ClaimOf(NetworkRun* run, int worker);
   void LearnFrom(const SequenceSlice& slice);
   static bool Helpable(const Begun& begun) { return begun.run != nullptr && begun.run->helpable(); }
   static bool IsFor(const Begun& begun, int worker) {

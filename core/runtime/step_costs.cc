@@ -31,12 +31,12 @@ StepCosts::StepCosts(std::vector<Point> points)
   }
 }
 
-absl::StatusOr<StepCosts> StepCosts::Measure(Replica& replica) {
-  const Model& model = replica.model();
-  if (!model.config().steppable()) return StepCosts();
-  const int64_t largest = model.buckets().max_batch_size();
-  const int64_t state_size = model.config().state_size();
-  AlignedBuffer input(model.config().input_size);
+absl::StatusOr<StepCosts> StepCosts::Measure(NetworkReplica& replica) {
+  const Network& network = replica.network();
+  if (!network.steppable()) return StepCosts();
+  const int64_t largest = replica.max_batch_size();
+  const int64_t state_size = network.state_size();
+  AlignedBuffer input(network.input_size());
   AlignedBuffer states(largest * state_size);
   std::vector<StepRow> rows;
   for (int64_t i = 0; i < largest; ++i)

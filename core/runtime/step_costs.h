@@ -12,7 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/model/replica.h"
+#include "core/network/network_replica.h"
 
 namespace gruserve {
 
@@ -30,7 +30,7 @@ class StepCosts {
 
   // Runs batches of 1, 2, 4, ... rows, each a few times; the fastest counts, since
   // whatever disturbs makes slower. Internal where oneDNN fails.
-  static absl::StatusOr<StepCosts> Measure(Replica& replica);
+  static absl::StatusOr<StepCosts> Measure(NetworkReplica& replica);
 
   // Of the smallest measured batch that holds `rows`; of the largest, in parts,
   // where none does. REQUIRES: rows >= 1.

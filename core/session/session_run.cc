@@ -41,10 +41,10 @@ bool Session::Start(SessionActivity& activity) {
 }
 
 absl::Status Session::CheckValues(const SessionOp& op) const {
-  const GruConfig& config = model()->config();
+  const Network& network = model()->network();
   const auto size = static_cast<int64_t>(op.values.size());
   if (op.kind == SessionOpKind::kStep) {
-    const int64_t step_size = rows() * config.input_size;
+    const int64_t step_size = rows() * network.input_size();
     if (op.time_steps >= 1 && size % step_size == 0 && size / step_size == op.time_steps) {
       return absl::OkStatus();
     }
@@ -52,19 +52,19 @@ absl::Status Session::CheckValues(const SessionOp& op) const {
                                                    " steps, session \"", id(), "\" expects ", step_size,
                                                    " a step"));
   }
-  if (size == 0 || size == rows() * config.state_size()) return absl::OkStatus();
+  if (size == 0 || size == rows() * network.state_size()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("state has ", size, " values, session \"", id(),
-                                                 "\" expects ", rows() * config.state_size()));
+                                                 "\" expects ", rows() * network.state_size()));
 }
 
 absl::Status Session::StartStep(SessionActivity& activity) {
-  const GruConfig& config = model()->config();
-  activity.result.output.resize(static_cast<size_t>(rows() * config.output_size()));
+  const Network& network = model()->network();
+  activity.result.output.resize(static_cast<size_t>(rows() * network.output_size()));
   activity.step_rows.resize(static_cast<size_t>(rows()));
   for (int64_t row = 0; row < rows(); ++row) {
     activity.step_rows[static_cast<size_t>(row)] = {
-        activity.current.op.values.data() + row * config.input_size, state_.rows()[static_cast<size_t>(row)],
-        activity.result.output.data() + row * config.output_size()};
+        activity.current.op.values.data() + row * network.input_size(),
+        state_.rows()[static_cast<size_t>(row)], activity.result.output.data() + row * network.output_size()};
   }
   activity.step.model = model().get();
   activity.step.rows = activity.step_rows;
@@ -76,19 +76,19 @@ absl::Status Session::StartStep(SessionActivity& activity) {
 }
 
 absl::Status Session::StartChunk(SessionActivity& activity) {
-  const GruConfig& config = model()->config();
+  const Network& network = model()->network();
   activity.result.output.resize(
-      static_cast<size_t>(activity.current.op.time_steps * rows() * config.output_size()));
+      static_cast<size_t>(activity.current.op.time_steps * rows() * network.output_size()));
   SequenceCall& call = activity.chunk.call;
   call = {};
   call.time_steps = activity.current.op.time_steps;
   call.batch_size = rows();
   call.input = activity.current.op.values.data();
-  call.input_time_stride = rows() * config.input_size;
-  call.input_batch_stride = config.input_size;
+  call.input_time_stride = rows() * network.input_size();
+  call.input_batch_stride = network.input_size();
   call.output = activity.result.output.data();
-  call.output_time_stride = rows() * config.output_size();
-  call.output_batch_stride = config.output_size();
+  call.output_time_stride = rows() * network.output_size();
+  call.output_batch_stride = network.output_size();
   call.states = state_.StartDraft();
   activity.chunk.model = model().get();
   activity.chunk.deadline = activity.current.op.deadline;

@@ -6,12 +6,14 @@
 #include <limits>
 
 #include "core/base/checked_math.h"
+#include "core/network/state_layout.h"
 
 namespace gruserve {
 
 SessionState::SessionState(const LoadedModel* model, int64_t num_rows) : model_(model) {
   rows_.reserve(static_cast<size_t>(num_rows));
   for (int64_t i = 0; i < num_rows; ++i) rows_.push_back(model_->slab().Allocate());
+  if (!model_->network().initial_state().empty()) InitialStates(model_->network(), rows_);
 }
 
 SessionState::~SessionState() { Free(); }
@@ -22,31 +24,18 @@ int64_t SessionState::Bytes(const LoadedModel& model, int64_t num_rows) {
 }
 
 void SessionState::Set(std::span<const float> values) {
-  const auto hidden = static_cast<size_t>(model_->config().hidden_size);
-  const auto blocks = static_cast<size_t>(model_->config().state_blocks());
-  assert(values.empty() || values.size() == blocks * rows_.size() * hidden);
-  for (size_t row = 0; row < rows_.size(); ++row) {
-    for (size_t block = 0; block < blocks; ++block) {
-      float* to = rows_[row] + block * hidden;
-      if (values.empty()) {
-        std::fill_n(to, hidden, 0.0f);
-      } else {
-        std::copy_n(values.begin() + static_cast<std::ptrdiff_t>((block * rows_.size() + row) * hidden),
-                    hidden, to);
-      }
-    }
+  const Network& network = model_->network();
+  assert(values.empty() || values.size() == static_cast<size_t>(network.state_size()) * rows_.size());
+  if (values.empty()) {
+    InitialStates(network, rows_);
+  } else {
+    ReadStates(network, values, rows_);
   }
 }
 
 std::vector<float> SessionState::Get() const {
-  const auto hidden = static_cast<size_t>(model_->config().hidden_size);
-  const auto blocks = static_cast<size_t>(model_->config().state_blocks());
-  std::vector<float> values(blocks * rows_.size() * hidden);
-  for (size_t row = 0; row < rows_.size(); ++row) {
-    for (size_t block = 0; block < blocks; ++block) {
-      std::copy_n(rows_[row] + block * hidden, hidden, values.data() + (block * rows_.size() + row) * hidden);
-    }
-  }
+  std::vector<float> values(static_cast<size_t>(model_->network().state_size()) * rows_.size());
+  WriteStates(model_->network(), rows_, values);
   return values;
 }
 
@@ -54,7 +43,7 @@ std::span<float* const> SessionState::StartDraft() {
   assert(draft_.empty());
   for (const float* row : rows_) {
     draft_.push_back(model_->slab().Allocate());
-    std::copy_n(row, model_->config().state_size(), draft_.back());
+    std::copy_n(row, model_->network().state_size(), draft_.back());
   }
   return draft_;
 }

@@ -15,7 +15,7 @@ namespace gruserve {
 
 class SessionState {
  public:
-  // `num_rows` rows of zeros. REQUIRES: `model` outlives it; num_rows >= 1.
+  // `num_rows` rows of zeros, or of what the model begins with. REQUIRES: `model` outlives it; num_rows >= 1.
   SessionState(const LoadedModel* model, int64_t num_rows);
   ~SessionState();
 
@@ -26,12 +26,13 @@ class SessionState {
   // not fit one.
   static int64_t Bytes(const LoadedModel& model, int64_t num_rows);
 
-  // One a batch row: [layers, H].
+  // One a batch row: all states of the network, each [layers, H].
   std::span<float* const> rows() const { return rows_; }
 
-  // Replaces it by `values` [layers, rows, H]; zeros where empty.
+  // Replaces it by `values`, state after state, each [layers, rows, H]; by what the
+  // model begins with where empty.
   void Set(std::span<const float> values);
-  // [layers, rows, H]: the inverse of Set.
+  // The inverse of Set.
   std::vector<float> Get() const;
 
   // A copy for a chunk to run on, so that it happens wholly or not at all.

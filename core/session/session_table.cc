@@ -49,18 +49,20 @@ absl::Status CheckCreate(const OpenSessionOptions& options) {
                                                    "\", which is not open here, and a form that only the ",
                                                    "server gives out: leave it empty to open a new session"));
   }
-  const GruConfig& config = options.model->config();
-  if (!config.steppable()) {
+  const Network& network = options.model->network();
+  if (!network.steppable()) {
     return absl::FailedPreconditionError(
         absl::StrCat("model ", ModelName(options.model->name(), options.model->version()),
-                     " is bidirectional and cannot step: its reverse direction needs the whole sequence; ",
-                     "use InferSequence"));
+                     network.bare() != nullptr
+                         ? " is bidirectional and cannot step: its reverse direction needs the whole sequence"
+                         : " cannot step: " + network.not_steppable(),
+                     "; use InferSequence"));
   }
   const int64_t rows = std::max<int64_t>(options.batch_size, 1);
   const auto size = static_cast<int64_t>(options.h_0.size());
-  if (size != 0 && CheckedMultiply(rows, config.state_size()) != size) {
+  if (size != 0 && CheckedMultiply(rows, network.state_size()) != size) {
     return absl::InvalidArgumentError(absl::StrCat("h_0 has ", size, " values, a session of ", rows,
-                                                   " rows of this model expects ", config.state_size(),
+                                                   " rows of this model expects ", network.state_size(),
                                                    " a row"));
   }
   return absl::OkStatus();

@@ -9,8 +9,8 @@ namespace {
 
 absl::Status RunStep(const StepTask& task) { return task.model->replica(0).RunSteps(task.rows); }
 
-void Spoil(const SequenceCall& call, const GruConfig& config) {
-  for (float* state : call.states) std::fill_n(state, config.state_size(), NAN);
+void Spoil(const SequenceCall& call, const Network& network) {
+  for (float* state : call.states) std::fill_n(state, network.state_size(), NAN);
 }
 
 absl::Status RunSequence(const SequenceTask& task) { return task.model->replica(0).RunSequence(task.call); }
@@ -47,7 +47,7 @@ bool HandCrankedExecutor::RunOne() {
   }
   SequenceTask* sequence = std::get<SequenceTask*>(task);
   if (!failed.ok()) {
-    Spoil(sequence->call, sequence->model->config());
+    Spoil(sequence->call, sequence->model->network());
   } else if (sequence->cancelled) {
     failed = absl::CancelledError("the call was cancelled");
   } else {

@@ -1,11 +1,9 @@
 #include "core/model/import/state_dict_importer.h"
 
 #include <array>
-#include <bit>
-#include <cmath>
-#include <cstring>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,8 +12,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "core/base/status_macros.h"
+#include "core/model/import/tensor_reader.h"
 
 namespace gruserve {
 namespace {
@@ -45,8 +43,6 @@ struct Named {
 using Found = std::map<std::pair<int64_t, int64_t>, std::array<Named, 4>>;
 
 absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
-
-std::string Shown(const std::string& name) { return name.size() <= 120 ? name : name.substr(0, 120) + "..."; }
 
 // "weight_hh_l2_reverse" and the like; nothing where it is no tensor of a GRU.
 std::optional<Place> ParsePlace(std::string_view name) {
@@ -86,30 +82,22 @@ std::string SharedPrefix(const SafetensorsFile& file) {
   return prefix;
 }
 
-absl::StatusOr<Found> Sort(const SafetensorsFile& file, bool& is_cell) {
-  if (file.entries().empty())
-    return Bad("the file holds no tensors, expected those of an nn.GRU or nn.GRUCell");
-  const std::string prefix = SharedPrefix(file);
+// The tensors of one GRU or GRUCell.
+struct GruTensors {
   Found found;
-  std::optional<bool> cell;
-  for (const auto& [name, entry] : file.entries()) {
-    const std::optional<Place> place = ParsePlace(std::string_view(name).substr(prefix.size()));
-    if (!place) {
-      return Bad(
-          absl::StrCat("tensor ", Shown(name),
-                       " does not belong to an nn.GRU or nn.GRUCell; a network with other modules around its "
-                       "GRU needs a model.json, which this version does not read yet"));
+  std::optional<bool> is_cell;
+
+  absl::Status Add(const Place& place, const Named& tensor) {
+    if (is_cell.value_or(place.cell) != place.cell) {
+      return Bad(absl::StrCat("tensor ", ShownTensorName(tensor.name), " is ",
+                              place.cell ? "a GRUCell's" : "a GRU's", ", the tensors before it are ",
+                              place.cell ? "a GRU's" : "a GRUCell's"));
     }
-    if (cell.value_or(place->cell) != place->cell) {
-      return Bad(absl::StrCat("tensor ", Shown(name), " is ", place->cell ? "a GRUCell's" : "a GRU's",
-                              ", the tensors before it are ", place->cell ? "a GRU's" : "a GRUCell's"));
-    }
-    cell = place->cell;
-    found[{place->layer, place->direction}][place->role] = {name, &entry};
+    is_cell = place.cell;
+    found[{place.layer, place.direction}][place.role] = tensor;
+    return absl::OkStatus();
   }
-  is_cell = *cell;
-  return found;
-}
+};
 
 // "weight_ih_l0_reverse": what a missing tensor would be called.
 std::string RoleName(Role role, int64_t layer, int64_t direction, bool cell) {
@@ -169,56 +157,16 @@ absl::StatusOr<GruConfig> Describe(const Found& found, bool is_cell) {
   return config;
 }
 
-float HalfToFloat(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000U) << 16;
-  const int exponent = (half >> 10) & 0x1F;
-  const int mantissa = half & 0x3FF;
-  if (exponent == 0x1F) {
-    return std::bit_cast<float>(sign | 0x7F800000U | (static_cast<uint32_t>(mantissa) << 13));
-  }
-  const float value = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -24)
-                                    : std::ldexp(static_cast<float>(mantissa + 0x400), exponent - 25);
-  return sign != 0 ? -value : value;
-}
-
-template <typename Stored, typename Convert>
-std::vector<float> Converted(std::span<const char> bytes, Convert convert) {
-  std::vector<float> floats(bytes.size() / sizeof(Stored));
-  for (size_t i = 0; i < floats.size(); ++i) {
-    Stored stored;
-    std::memcpy(&stored, bytes.data() + i * sizeof(Stored), sizeof(Stored));
-    floats[i] = convert(stored);
-  }
-  return floats;
-}
-
 absl::StatusOr<std::vector<float>> Floats(const SafetensorsFile& file, const Named& tensor,
                                           const std::vector<int64_t>& wanted) {
-  if (tensor.entry->shape != wanted) {
-    return Bad(absl::StrCat("tensor ", tensor.name, " has the shape [",
-                            absl::StrJoin(tensor.entry->shape, ", "), "], expected [",
-                            absl::StrJoin(wanted, ", "), "]"));
-  }
-  const std::span<const char> bytes = file.bytes(*tensor.entry);
-  const std::string& dtype = tensor.entry->dtype;
-  if (dtype == "F32") return Converted<float>(bytes, [](float v) { return v; });
-  if (dtype == "F64") return Converted<double>(bytes, [](double v) { return static_cast<float>(v); });
-  if (dtype == "F16") return Converted<uint16_t>(bytes, HalfToFloat);
-  if (dtype == "BF16") {
-    return Converted<uint16_t>(
-        bytes, [](uint16_t v) { return std::bit_cast<float>(static_cast<uint32_t>(v) << 16); });
-  }
-  return Bad(
-      absl::StrCat("tensor ", tensor.name, " has the dtype ", dtype, ", expected F32, F16, BF16 or F64"));
+  return ReadTensor(file, tensor.name, *tensor.entry, wanted);
 }
 
-}  // namespace
-
-absl::StatusOr<GruNetwork> ImportStateDict(const SafetensorsFile& file) {
-  bool is_cell = false;
-  GRUSERVE_ASSIGN_OR_RETURN(const Found found, Sort(file, is_cell));
+absl::StatusOr<GruNetwork> Import(const SafetensorsFile& file, const Found& found, bool is_cell,
+                                  CellKind cell_kind) {
   GruNetwork network;
   GRUSERVE_ASSIGN_OR_RETURN(network.config, Describe(found, is_cell));
+  network.config.cell_kind = cell_kind;
   const GruConfig& config = network.config;
   const int64_t rows = 3 * config.hidden_size;
   for (const auto& [place, roles] : found) {
@@ -235,9 +183,44 @@ absl::StatusOr<GruNetwork> ImportStateDict(const SafetensorsFile& file) {
     network.parameter_count +=
         static_cast<int64_t>(weight_ih.size() + weight_hh.size() + bias_ih.size() + bias_hh.size());
     network.layers.push_back(
-        FromPyTorch({weight_ih, weight_hh, bias_ih, bias_hh}, input_size, config.hidden_size));
+        FromPyTorch({weight_ih, weight_hh, bias_ih, bias_hh}, input_size, config.hidden_size, cell_kind));
   }
   return network;
+}
+
+}  // namespace
+
+absl::StatusOr<GruNetwork> ImportStateDict(const SafetensorsFile& file) {
+  if (file.entries().empty())
+    return Bad("the file holds no tensors, expected those of an nn.GRU or nn.GRUCell");
+  const std::string prefix = SharedPrefix(file);
+  GruTensors tensors;
+  for (const auto& [name, entry] : file.entries()) {
+    const std::optional<Place> place = ParsePlace(std::string_view(name).substr(prefix.size()));
+    if (!place) {
+      return Bad(absl::StrCat("tensor ", ShownTensorName(name),
+                              " does not belong to an nn.GRU or nn.GRUCell; a network with other modules "
+                              "around its GRU needs a model.json that names its modules"));
+    }
+    GRUSERVE_RETURN_IF_ERROR(tensors.Add(*place, {name, &entry}));
+  }
+  return Import(file, tensors.found, *tensors.is_cell, CellKind::kLinearBeforeReset);
+}
+
+absl::StatusOr<GruNetwork> ImportGru(const SafetensorsFile& file, const std::string& prefix,
+                                     CellKind cell_kind, std::set<std::string>* used) {
+  GruTensors tensors;
+  for (const auto& [name, entry] : file.entries()) {
+    if (name.compare(0, prefix.size(), prefix) != 0) continue;
+    const std::optional<Place> place = ParsePlace(std::string_view(name).substr(prefix.size()));
+    if (!place) continue;
+    GRUSERVE_RETURN_IF_ERROR(tensors.Add(*place, {name, &entry}));
+    used->insert(name);
+  }
+  if (tensors.found.empty())
+    return Bad(absl::StrCat("tensor ", ShownTensorName(prefix), "weight_ih_l0 (or ", ShownTensorName(prefix),
+                            "weight_ih of a GRUCell) is missing"));
+  return Import(file, tensors.found, *tensors.is_cell, cell_kind);
 }
 
 }  // namespace gruserve

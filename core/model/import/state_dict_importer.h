@@ -4,6 +4,9 @@
 #ifndef GRUSERVE_CORE_MODEL_IMPORT_STATE_DICT_IMPORTER_H_
 #define GRUSERVE_CORE_MODEL_IMPORT_STATE_DICT_IMPORTER_H_
 
+#include <set>
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "core/model/gru_weights.h"
 #include "core/model/import/safetensors_reader.h"
@@ -16,6 +19,11 @@ namespace gruserve {
 // dtype. One key prefix that all tensors share is stripped. F32 is kept; F16,
 // BF16 and F64 are converted to f32.
 absl::StatusOr<GruNetwork> ImportStateDict(const SafetensorsFile& file);
+
+// The same of one GRU or GRUCell among other modules: the tensors behind `prefix`
+// ("gru." or empty), whose names are added to `used`. Others are left alone.
+absl::StatusOr<GruNetwork> ImportGru(const SafetensorsFile& file, const std::string& prefix,
+                                     CellKind cell_kind, std::set<std::string>* used);
 
 }  // namespace gruserve
 

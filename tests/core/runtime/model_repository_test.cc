@@ -39,7 +39,7 @@ TEST_F(ModelRepositoryTest, FindsTheHighestReadyVersion) {
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_EQ((*found)->version(), 10);
   EXPECT_EQ((*found)->config(), gru_.config);
-  EXPECT_EQ((*found)->model().parameter_count(), 3 * 4 * (3 + 4 + 2) + 3 * 4 * (4 + 4 + 2));
+  EXPECT_EQ((*found)->network().parameter_count(), 3 * 4 * (3 + 4 + 2) + 3 * 4 * (4 + 4 + 2));
   EXPECT_EQ((*found)->weights_sha256().size(), 64U);
   EXPECT_EQ((*repository.Find("demo", 2))->version(), 2);
   EXPECT_THAT(repository.Find("demo", 11),

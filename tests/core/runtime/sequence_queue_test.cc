@@ -173,7 +173,7 @@ class SequenceQueueColumnsTest : public SequenceQueueTest {
     queue_.Push(&call_);
     EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
   }
-  bool has_columns() const { return Lone().handle()->shared_model()->columns() != nullptr; }
+  bool has_columns() const { return Lone().handle()->network().bare()->columns() != nullptr; }
 
   struct Call : SequenceTask {
     void OnSequenceDone(const absl::Status& status) override { FAIL() << status; }
@@ -185,11 +185,11 @@ class SequenceQueueColumnsTest : public SequenceQueueTest {
 TEST_F(SequenceQueueColumnsTest, AnotherWorkerHelpsOnceASlice) {
   if (!has_columns()) return;
   const SequenceQueue::Turn turn = queue_.Take(0);
-  ASSERT_NE(turn.slice.columns, nullptr);
+  ASSERT_NE(turn.slice.gru.columns, nullptr);
   ASSERT_TRUE(queue_.HasTurn(1));
   const SequenceQueue::Turn help = queue_.Take(1);
-  EXPECT_EQ(help.slice.columns, turn.slice.columns);
-  EXPECT_NE(help.slice.part, turn.slice.part);
+  EXPECT_EQ(help.slice.gru.columns, turn.slice.gru.columns);
+  EXPECT_NE(help.slice.gru.part, turn.slice.gru.part);
   EXPECT_FALSE(queue_.HasTurn(2));
   EXPECT_EQ(Do(turn), std::nullopt);
   EXPECT_EQ(SequenceQueue::Run(help, 1, absl::UnixEpoch()), std::nullopt) << "it comes too late";
@@ -202,12 +202,12 @@ TEST_F(SequenceQueueColumnsTest, HelpCanBeSentAway) {
   const SequenceQueue::Turn turn = queue_.Take(0);
   const SequenceQueue::Turn help = queue_.Take(1);
   turn.run->Open(turn.slice);
-  ASSERT_TRUE(help.slice.columns->Join(help.slice.part));
-  EXPECT_TRUE(help.slice.columns->Advance(help.slice.part));
+  ASSERT_TRUE(help.slice.gru.columns->Join(help.slice.gru.part));
+  EXPECT_TRUE(help.slice.gru.columns->Advance(help.slice.gru.part));
   queue_.SendHelpAway();
-  EXPECT_FALSE(help.slice.columns->Advance(help.slice.part));
-  EXPECT_FALSE(help.slice.columns->Win(help.slice.part));
-  ASSERT_TRUE(turn.slice.columns->Run(turn.slice.part));
+  EXPECT_FALSE(help.slice.gru.columns->Advance(help.slice.gru.part));
+  EXPECT_FALSE(help.slice.gru.columns->Win(help.slice.gru.part));
+  ASSERT_TRUE(turn.slice.gru.columns->Run(turn.slice.gru.part));
   EXPECT_EQ(queue_.Finish(turn, turn.run->Close(turn.slice), false), std::nullopt);
 }
 
@@ -217,7 +217,7 @@ TEST_F(SequenceQueueColumnsTest, AWaitingCallComesBeforeHelp) {
   Sequence another;
   queue_.Push(&another);
   EXPECT_EQ(queue_.Take(1).task, &another);
-  EXPECT_EQ(queue_.Take(1).slice.columns, turn.slice.columns);
+  EXPECT_EQ(queue_.Take(1).slice.gru.columns, turn.slice.gru.columns);
 }
 
 TEST_F(SequenceQueueColumnsTest, WithoutHelpColumnsAreTriedLessAndLess) {
@@ -226,7 +226,7 @@ TEST_F(SequenceQueueColumnsTest, WithoutHelpColumnsAreTriedLessAndLess) {
   for (int i = 0; i < 100; ++i) {
     ASSERT_TRUE(queue_.HasTurn(0));
     const SequenceQueue::Turn turn = queue_.Take(0);
-    if (turn.slice.columns != nullptr) tried_at.push_back(i);
+    if (turn.slice.gru.columns != nullptr) tried_at.push_back(i);
     EXPECT_EQ(Do(turn), std::nullopt);
   }
   EXPECT_EQ(tried_at, (std::vector<int>{0, 5, 14, 31, 64}));

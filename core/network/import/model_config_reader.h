@@ -2,8 +2,8 @@
 // in is not trusted: a key that is not known, comes twice, or has a wrong type or
 // value is refused by its name.
 
-#ifndef GRUSERVE_CORE_MODEL_IMPORT_MODEL_CONFIG_READER_H_
-#define GRUSERVE_CORE_MODEL_IMPORT_MODEL_CONFIG_READER_H_
+#ifndef GRUSERVE_CORE_NETWORK_IMPORT_MODEL_CONFIG_READER_H_
+#define GRUSERVE_CORE_NETWORK_IMPORT_MODEL_CONFIG_READER_H_
 
 #include <filesystem>
 #include <optional>
@@ -28,4 +28,4 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const std::filesystem::path& file);
 
 }  // namespace gruserve
 
-#endif  // GRUSERVE_CORE_MODEL_IMPORT_MODEL_CONFIG_READER_H_
+#endif  // GRUSERVE_CORE_NETWORK_IMPORT_MODEL_CONFIG_READER_H_

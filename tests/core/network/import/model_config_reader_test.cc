@@ -1,4 +1,4 @@
-#include "core/model/import/model_config_reader.h"
+#include "core/network/import/model_config_reader.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

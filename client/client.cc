@@ -126,6 +126,7 @@ absl::StatusOr<SequenceResult> Client::InferSequence(const SequenceRequest& requ
   EncodeModelSpec(request.model, proto.mutable_model());
   EncodeTensor(request.input, proto.mutable_input());
   if (request.h_0) EncodeTensor(*request.h_0, proto.mutable_h_0());
+  EncodeNamedTensors(request.states, proto.mutable_states());
   proto.mutable_lengths()->Assign(request.lengths.begin(), request.lengths.end());
   proto.set_batch_first(request.batch_first);
   proto.set_output_selection(EncodeSelection(request.output));
@@ -136,6 +137,7 @@ absl::StatusOr<SequenceResult> Client::InferSequence(const SequenceRequest& requ
   SequenceResult result;
   GRUSERVE_ASSIGN_OR_RETURN(result.output, DecodeTensor(response.output()));
   GRUSERVE_ASSIGN_OR_RETURN(result.h_n, DecodeTensor(response.h_n()));
+  GRUSERVE_ASSIGN_OR_RETURN(result.states, DecodeNamedTensors(response.states()));
   result.model = DecodeModelSpec(response.model());
   result.gru_cell_count = response.gru_cell_count();
   result.row_steps = response.row_steps();
@@ -180,6 +182,7 @@ absl::StatusOr<SessionSnapshot> Client::GetSession(const std::string& session_id
   if (response.has_state()) {
     GRUSERVE_ASSIGN_OR_RETURN(snapshot.state, DecodeTensor(response.state()));
   }
+  GRUSERVE_ASSIGN_OR_RETURN(snapshot.states, DecodeNamedTensors(response.states()));
   return snapshot;
 }
 

@@ -55,17 +55,19 @@ enum class OutputSelection { kAll, kLast, kNone };
 
 struct SequenceRequest {
   ModelSpec model;
-  Tensor input;                  // [T, B, I]; [B, T, I] with `batch_first`; unbatched [T, I].
-  std::optional<Tensor> h_0;     // [layers * directions, B, H], unbatched [layers * directions, H].
-  std::vector<int64_t> lengths;  // Each batch row's own, 1 to T; empty: all are T.
+  Tensor input;                     // [T, B, I]; [B, T, I] with `batch_first`; unbatched [T, I].
+  std::optional<Tensor> h_0;        // [layers * directions, B, H], unbatched [layers * directions, H].
+  std::vector<NamedTensor> states;  // In place of h_0, for models of several states.
+  std::vector<int64_t> lengths;     // Each batch row's own, 1 to T; empty: all are T.
   bool batch_first = false;
   OutputSelection output = OutputSelection::kAll;
   std::optional<OpenOptions> keep_session;  // Leaves h_n behind as a live session.
 };
 
 struct SequenceResult {
-  Tensor output;  // Empty with OutputSelection::kNone.
-  Tensor h_n;
+  Tensor output;                    // Empty with OutputSelection::kNone.
+  Tensor h_n;                       // Empty where the model has several states:
+  std::vector<NamedTensor> states;  // they are here, in its order.
   ModelSpec model;
   int64_t gru_cell_count = 0;
   int64_t row_steps = 0;
@@ -86,7 +88,8 @@ struct CellResult {
 
 struct SessionSnapshot {
   SessionInfo info;
-  std::optional<Tensor> state;  // Where asked for.
+  std::optional<Tensor> state;      // Where asked for,
+  std::vector<NamedTensor> states;  // or these, of a model of several.
 };
 
 enum class HealthStatus { kUnknown, kServing, kNotServing };

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace gruserve::client {
 
@@ -34,6 +35,27 @@ struct ModelSummary {
   ComputeDtype compute_dtype = ComputeDtype::kUnspecified;  // Of a READY one.
 };
 
+// One part of a network.
+struct ModelModule {
+  std::string name;
+  std::string kind;  // "GRU", "Linear", ...
+  int64_t output_size = 0;
+};
+
+// One hidden state of a network.
+struct ModelStateSpec {
+  std::string name;
+  std::vector<int64_t> shape;  // With -1 for the batch.
+};
+
+// Some features of an input row.
+struct ModelInput {
+  std::string name;
+  int64_t size = 0;
+};
+
+// Kinds, hidden size, layers, directions and bias only of a model that is one GRU and
+// nothing else.
 struct ModelDescription {
   ModelSummary summary;
   CellKind cell_kind = CellKind::kUnspecified;
@@ -50,6 +72,11 @@ struct ModelDescription {
   int64_t state_bytes_per_row = 0;
   int64_t gru_cells_per_step = 0;
   std::string kernel_fingerprint;
+  std::vector<ModelModule> modules;    // In the order in which they run.
+  std::vector<ModelStateSpec> states;  // In the order of `states`.
+  std::vector<ModelInput> inputs;      // What an input row is made of.
+  std::string output_name;
+  std::string not_steppable;  // Why it cannot step; empty where it can.
 };
 
 // "READY", "LOADING", "FAILED"; "UNSPECIFIED" for what this client does not know.

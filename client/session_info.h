@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -34,10 +35,11 @@ struct OpenOptions {
   ModelSpec model;         // Required to create.
   std::string session_id;  // Empty: the server mints one.
   OpenMode mode = OpenMode::kCreate;
-  int64_t batch_size = 0;          // 0: unbatched, a step is [I]. n: a step is [n, I].
-  std::optional<Tensor> h_0;       // Zeros where absent.
-  bool close_with_stream = false;  // Close it with the stream, with no grace.
-  bool take_over = false;          // Resume it even from another client's stream.
+  int64_t batch_size = 0;           // 0: unbatched, a step is [I]. n: a step is [n, I].
+  std::optional<Tensor> h_0;        // Zeros where absent.
+  std::vector<NamedTensor> states;  // In place of h_0, for models of several states.
+  bool close_with_stream = false;   // Close it with the stream, with no grace.
+  bool take_over = false;           // Resume it even from another client's stream.
   Durability durability = Durability::kServerDefault;
   uint32_t remember_steps = 0;  // Responses that the server keeps for repeated steps.
   std::optional<RealTimeContract> real_time;

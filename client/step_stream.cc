@@ -63,6 +63,13 @@ absl::StatusOr<StateResult> StreamSession::SetState(const Tensor& state, int64_t
   return SendState(connection_.get(), handle_, std::move(command));
 }
 
+absl::StatusOr<StateResult> StreamSession::SetStates(const std::vector<NamedTensor>& states, int64_t index) {
+  v1::SessionCommand command;
+  command.mutable_set_state()->set_index(index);
+  EncodeNamedTensors(states, command.mutable_set_state()->mutable_states());
+  return SendState(connection_.get(), handle_, std::move(command));
+}
+
 absl::StatusOr<StateResult> StreamSession::Reset(int64_t index) {
   v1::SessionCommand command;
   command.mutable_set_state()->set_index(index);

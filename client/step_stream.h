@@ -61,9 +61,10 @@ struct StepOptions {
 };
 
 struct StepResult {
-  int64_t index = 0;  // Of the step, or of a chunk's first step.
-  Tensor output;      // In the shape of the input, with H features in place of I.
-  Tensor state;       // Where asked for, in the shape of h_0.
+  int64_t index = 0;                // Of the step, or of a chunk's first step.
+  Tensor output;                    // In the shape of the input, with H features in place of I.
+  Tensor state;                     // Where asked for, in the shape of h_0,
+  std::vector<NamedTensor> states;  // or these, of a model of several.
   int64_t durable_step = 0;
   bool replayed = false;
   int64_t gru_cell_count = 0;
@@ -101,7 +102,9 @@ class StreamSession {
 
   // Replaces the hidden state, in the shape of h_0. Takes one index of the log.
   absl::StatusOr<StateResult> SetState(const Tensor& state, int64_t index = 0);
-  // Sets the hidden state to zeros. Takes one index of the log.
+  // The same of a model of several states; those that are absent begin anew.
+  absl::StatusOr<StateResult> SetStates(const std::vector<NamedTensor>& states, int64_t index = 0);
+  // Sets the hidden state to what it began with without h_0: zeros, mostly. Takes one index of the log.
   absl::StatusOr<StateResult> Reset(int64_t index = 0);
   // Ends the session, after all that is under way, and frees its state.
   absl::StatusOr<SessionInfo> Close();

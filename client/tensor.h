@@ -5,6 +5,7 @@
 #define GRUSERVE_CLIENT_TENSOR_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace gruserve::client {
@@ -14,6 +15,12 @@ struct Tensor {
   std::vector<int64_t> shape;
   // As many as the product of `shape`.
   std::vector<float> values;
+};
+
+// One of the hidden states of a model that has several, by the name that GetModel says.
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
 };
 
 }  // namespace gruserve::client

@@ -17,25 +17,37 @@ struct Arguments {
   bool json = false;
 };
 
+// The parts of a network; nothing for a GRU alone, which the other fields describe.
+void AddParts(const ModelDescription& model, nlohmann::ordered_json* json) {
+  if (!model.not_steppable.empty()) (*json)["not_steppable"] = model.not_steppable;
+  if (model.hidden_size != 0) return;
+  for (const ModelInput& input : model.inputs) (*json)["inputs"][input.name] = input.size;
+  for (const ModelModule& module : model.modules)
+    (*json)["modules"].push_back(absl::StrCat(module.name, ": ", module.kind, " -> ", module.output_size));
+  for (const ModelStateSpec& state : model.states) (*json)["states"][state.name] = state.shape;
+}
+
 nlohmann::ordered_json ToJson(const ModelDescription& model) {
-  return {{"name", model.summary.name},
-          {"version", model.summary.version},
-          {"state", Name(model.summary.state)},
-          {"module", Name(model.module_kind)},
-          {"cell", Name(model.cell_kind)},
-          {"compute_dtype", Name(model.summary.compute_dtype)},
-          {"input_size", model.input_size},
-          {"hidden_size", model.hidden_size},
-          {"num_layers", model.num_layers},
-          {"num_directions", model.num_directions},
-          {"bias", model.bias},
-          {"output_size", model.output_size},
-          {"steppable", model.steppable},
-          {"parameter_count", model.parameter_count},
-          {"state_bytes_per_row", model.state_bytes_per_row},
-          {"gru_cells_per_step", model.gru_cells_per_step},
-          {"weights_sha256", model.weights_sha256},
-          {"kernel_fingerprint", model.kernel_fingerprint}};
+  nlohmann::ordered_json json = {{"name", model.summary.name},
+                                 {"version", model.summary.version},
+                                 {"state", Name(model.summary.state)},
+                                 {"module", Name(model.module_kind)},
+                                 {"cell", Name(model.cell_kind)},
+                                 {"compute_dtype", Name(model.summary.compute_dtype)},
+                                 {"input_size", model.input_size},
+                                 {"hidden_size", model.hidden_size},
+                                 {"num_layers", model.num_layers},
+                                 {"num_directions", model.num_directions},
+                                 {"bias", model.bias},
+                                 {"output_size", model.output_size},
+                                 {"steppable", model.steppable},
+                                 {"parameter_count", model.parameter_count},
+                                 {"state_bytes_per_row", model.state_bytes_per_row},
+                                 {"gru_cells_per_step", model.gru_cells_per_step},
+                                 {"weights_sha256", model.weights_sha256},
+                                 {"kernel_fingerprint", model.kernel_fingerprint}};
+  AddParts(model, &json);
+  return json;
 }
 
 absl::Status RunDescribe(const CommandContext& context, const Arguments& arguments) {

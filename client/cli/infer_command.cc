@@ -79,6 +79,11 @@ absl::Status RunInfer(const CommandContext& context, Arguments arguments) {
   GRUSERVE_RETURN_IF_ERROR(result.status());
   if (!arguments.output.empty())
     GRUSERVE_RETURN_IF_ERROR(WriteArray(arguments.output, result->output, context.io));
+  if (!arguments.h_n.empty() && !result->states.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the model has ", result->states.size(),
+                     " hidden states, --h-n writes the one of a model that has one"));
+  }
   if (!arguments.h_n.empty()) GRUSERVE_RETURN_IF_ERROR(WriteArray(arguments.h_n, result->h_n, context.io));
   return absl::OkStatus();
 }

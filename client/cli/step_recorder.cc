@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "client/cli/csv.h"
 
 namespace gruserve::client {
@@ -11,7 +13,11 @@ namespace gruserve::client {
 void StepRecorder::Record(const absl::StatusOr<StepResult>& result, bool chunk) {
   const absl::MutexLock lock(&mu_);
   if (!status_.ok()) return;
-  if (result.ok()) {
+  if (result.ok() && !result->states.empty()) {
+    status_ = absl::FailedPreconditionError(
+        absl::StrCat("the model has ", result->states.size(),
+                     " hidden states, --h-n writes the one of a model that has one"));
+  } else if (result.ok()) {
     Append(*result, chunk);
   } else {
     status_ = result.status();

@@ -130,6 +130,13 @@ ModelDescription DecodeModelDescription(const v1::ModelDescription& proto) {
   model.state_bytes_per_row = proto.state_bytes_per_row();
   model.gru_cells_per_step = proto.gru_cells_per_step();
   model.kernel_fingerprint = proto.kernel_fingerprint();
+  for (const v1::ModelModule& module : proto.modules())
+    model.modules.push_back({module.name(), module.kind(), module.output_size()});
+  for (const v1::ModelStateSpec& state : proto.states())
+    model.states.push_back({state.name(), {state.shape().begin(), state.shape().end()}});
+  for (const v1::ModelInput& input : proto.inputs()) model.inputs.push_back({input.name(), input.size()});
+  model.output_name = proto.output_name();
+  model.not_steppable = proto.not_steppable();
   return model;
 }
 

@@ -94,6 +94,7 @@ void EncodeOpen(const OpenOptions& options, v1::OpenSession* proto) {
   proto->set_mode(EncodeMode(options.mode));
   proto->set_batch_size(options.batch_size);
   if (options.h_0) EncodeTensor(*options.h_0, proto->mutable_h_0());
+  EncodeNamedTensors(options.states, proto->mutable_states());
   proto->set_close_with_stream(options.close_with_stream);
   proto->set_client_instance(ClientInstance());
   proto->set_take_over(options.take_over);
@@ -142,6 +143,7 @@ absl::StatusOr<StepResult> DecodeStep(const v1::StepOutput& proto) {
   result.index = proto.index();
   GRUSERVE_ASSIGN_OR_RETURN(result.output, DecodeTensor(proto.output()));
   GRUSERVE_ASSIGN_OR_RETURN(result.state, DecodeTensor(proto.state()));
+  GRUSERVE_ASSIGN_OR_RETURN(result.states, DecodeNamedTensors(proto.states()));
   result.durable_step = proto.durable_step();
   result.replayed = proto.replayed();
   result.gru_cell_count = proto.gru_cell_count();

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/checked_math.h"
+#include "core/base/status_macros.h"
 
 namespace gruserve::client {
 
@@ -38,6 +39,24 @@ absl::StatusOr<Tensor> DecodeTensor(const v1::Tensor& proto) {
     std::memcpy(tensor.values.data(), proto.raw().data(), proto.raw().size());
   }
   return tensor;
+}
+
+void EncodeNamedTensors(const std::vector<NamedTensor>& tensors, NamedTensors* proto) {
+  for (const NamedTensor& tensor : tensors) {
+    v1::NamedTensor* const added = proto->Add();
+    added->set_name(tensor.name);
+    EncodeTensor(tensor.tensor, added->mutable_tensor());
+  }
+}
+
+absl::StatusOr<std::vector<NamedTensor>> DecodeNamedTensors(const NamedTensors& proto) {
+  std::vector<NamedTensor> tensors;
+  for (const v1::NamedTensor& tensor : proto) {
+    NamedTensor& added = tensors.emplace_back();
+    added.name = tensor.name();
+    GRUSERVE_ASSIGN_OR_RETURN(added.tensor, DecodeTensor(tensor.tensor()));
+  }
+  return tensors;
 }
 
 }  // namespace gruserve::client

@@ -10,8 +10,9 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
-#include "core/network/import/model_config_reader.h"
 #include "core/model/import/state_dict_importer.h"
+#include "core/network/import/model_config_reader.h"
+#include "core/network/import/pipeline_importer.h"
 
 namespace gruserve {
 namespace {
@@ -45,22 +46,33 @@ absl::Status CheckFiles(const std::filesystem::path& folder) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::shared_ptr<const Network>> LoadStateDict(const ModelConfig& config,
+                                                             const SafetensorsFile& file,
+                                                             ComputeDtype dtype) {
+  if (config.modules.empty()) {
+    GRUSERVE_ASSIGN_OR_RETURN(GruNetwork gru, ImportStateDict(file));
+    gru.config.compute_dtype = dtype;
+    return Network::Create(std::move(gru));
+  }
+  GRUSERVE_ASSIGN_OR_RETURN(Graph graph, ImportPipeline(config, file));
+  return Network::Create(std::move(graph), dtype);
+}
+
 }  // namespace
 
 absl::StatusOr<ModelHandle> LoadModel(const std::filesystem::path& folder, const std::string& name,
                                       int64_t version, int num_workers, ComputeDtype compute_dtype) {
   GRUSERVE_RETURN_IF_ERROR(CheckFiles(folder));
   GRUSERVE_ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(folder / kConfig));
+  const ComputeDtype dtype = config.compute_dtype.value_or(compute_dtype);
   std::string weights_sha256;
-  GruNetwork network;
+  std::shared_ptr<const Network> network;
   {
     GRUSERVE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Read(folder / kSafetensors));
     GRUSERVE_ASSIGN_OR_RETURN(weights_sha256, Sha256Hex(file.contents()));
-    GRUSERVE_ASSIGN_OR_RETURN(network, ImportStateDict(file));
+    GRUSERVE_ASSIGN_OR_RETURN(network, LoadStateDict(config, file, dtype));
   }
-  network.config.compute_dtype = config.compute_dtype.value_or(compute_dtype);
-  GRUSERVE_ASSIGN_OR_RETURN(std::shared_ptr<const Network> loaded, Network::Create(std::move(network)));
-  return LoadedModel::Create(name, version, std::move(weights_sha256), std::move(loaded), num_workers);
+  return LoadedModel::Create(name, version, std::move(weights_sha256), std::move(network), num_workers);
 }
 
 }  // namespace gruserve

@@ -6,10 +6,13 @@
 #include <set>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "core/network/import/module_config_reader.h"
 
 namespace gruserve {
 namespace {
@@ -17,14 +20,6 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMaxBytes = size_t{1} << 20;
-constexpr size_t kMaxQuoted = 120;
-
-// Text of the file in a message: printable and short.
-std::string Quoted(std::string_view text) {
-  std::string kept(text.substr(0, kMaxQuoted));
-  if (text.size() > kMaxQuoted) kept += "...";
-  return json(kept).dump(-1, ' ', true, json::error_handler_t::replace);
-}
 
 absl::Status Bad(const std::string& message) {
   return absl::InvalidArgumentError(absl::StrCat("model.json: ", message));
@@ -38,7 +33,31 @@ absl::Status ReadComputeDtype(const json& value, ModelConfig* config) {
   const auto& text = value.get_ref<const std::string&>();
   config->compute_dtype = ParseComputeDtype(text);
   if (config->compute_dtype.has_value()) return absl::OkStatus();
-  return Bad(absl::StrCat("compute_dtype is ", Quoted(text), R"(, expected "f32" or "bf16")"));
+  return Bad(absl::StrCat("compute_dtype is ", QuotedJson(text), R"(, expected "f32" or "bf16")"));
+}
+
+// Puts the file's name before the message of `status`.
+absl::Status InFile(const absl::Status& status) {
+  return status.ok() ? status : Bad(std::string(status.message()));
+}
+
+absl::Status ReadModules(const json& value, ModelConfig* config) {
+  absl::StatusOr<std::vector<ModuleConfig>> modules = ReadModuleConfigs(value);
+  if (modules.ok()) config->modules = *std::move(modules);
+  return InFile(modules.status());
+}
+
+absl::Status ReadInputs(const json& value, ModelConfig* config) {
+  absl::StatusOr<std::vector<InputConfig>> inputs = ReadInputConfigs(value);
+  if (inputs.ok()) config->inputs = *std::move(inputs);
+  return InFile(inputs.status());
+}
+
+absl::Status ReadOutput(const json& value, ModelConfig* config) {
+  if (!value.is_string())
+    return Bad(absl::StrCat("output is a JSON ", value.type_name(), ", expected a module's name"));
+  config->output = value.get<std::string>();
+  return config->output.empty() ? Bad("output is empty, expected a module's name") : absl::OkStatus();
 }
 
 // Every key of the file has its reader here.
@@ -46,7 +65,10 @@ struct Key {
   const char* name;
   absl::Status (*read)(const json& value, ModelConfig* config);
 };
-constexpr Key kKeys[] = {{"compute_dtype", ReadComputeDtype}};
+constexpr Key kKeys[] = {{"compute_dtype", ReadComputeDtype},
+                         {"inputs", ReadInputs},
+                         {"modules", ReadModules},
+                         {"output", ReadOutput}};
 
 absl::Status ReadKey(const std::string& name, const json& value, ModelConfig* config) {
   std::string known;
@@ -54,21 +76,23 @@ absl::Status ReadKey(const std::string& name, const json& value, ModelConfig* co
     if (name == key.name) return key.read(value, config);
     absl::StrAppend(&known, known.empty() ? "" : ", ", key.name);
   }
-  return Bad(absl::StrCat("the key ", Quoted(name), " is not known, those known are: ", known));
+  return Bad(absl::StrCat("the key ", QuotedJson(name), " is not known, those known are: ", known));
 }
 
 // nlohmann's parser keeps the last of two equal keys: the callback sees both.
 absl::StatusOr<json> ParseObject(const std::string& text) {
-  std::set<std::string> keys;
+  std::vector<std::set<std::string>> open_objects;
   std::string twice;
-  const auto watch = [&](int depth, json::parse_event_t event, const json& parsed) {
-    if (event != json::parse_event_t::key || depth != 1) return true;
+  const auto watch = [&](int, json::parse_event_t event, const json& parsed) {
+    if (event == json::parse_event_t::object_start) open_objects.emplace_back();
+    if (event == json::parse_event_t::object_end) open_objects.pop_back();
+    if (event != json::parse_event_t::key) return true;
     const auto& key = parsed.get_ref<const std::string&>();
-    if (!keys.insert(key).second && twice.empty()) twice = key;
+    if (!open_objects.back().insert(key).second && twice.empty()) twice = key;
     return true;
   };
   json object = json::parse(text, watch, /*allow_exceptions=*/false);
-  if (!twice.empty()) return Bad(absl::StrCat("the key ", Quoted(twice), " comes twice"));
+  if (!twice.empty()) return Bad(absl::StrCat("the key ", QuotedJson(twice), " comes twice"));
   if (object.is_discarded()) return Bad("the file is not valid UTF-8 JSON");
   if (!object.is_object())
     return Bad(absl::StrCat("the file is a JSON ", object.type_name(), ", expected an object"));
@@ -83,6 +107,8 @@ absl::StatusOr<ModelConfig> ParseModelConfig(const std::string& text) {
   for (const auto& [name, value] : object.items()) {
     GRUSERVE_RETURN_IF_ERROR(ReadKey(name, value, &config));
   }
+  if (config.modules.empty() && (!config.inputs.empty() || !config.output.empty()))
+    return Bad("inputs or output is there without modules, expected both or neither");
   return config;
 }
 

@@ -8,15 +8,22 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/engine/compute_dtype.h"
+#include "core/network/import/module_config.h"
 
 namespace gruserve {
 
 // What the file says; nothing where it is silent.
 struct ModelConfig {
   std::optional<ComputeDtype> compute_dtype;  // "compute_dtype": "f32" or "bf16".
+  // What stands around the GRU (pipeline_importer.h). Empty: the weights say it all.
+  std::vector<ModuleConfig> modules;
+  // Of a model with modules; empty: one, whose size the first module says.
+  std::vector<InputConfig> inputs;
+  std::string output;  // The name of the module that gives the output; empty: the last.
 };
 
 // InvalidArgument, naming the key, what came and what was wanted.

@@ -124,6 +124,9 @@ struct GraphNode {
   std::string name;  // The format's own, for messages and descriptions. Need not be unique.
   GraphOp op;
   std::vector<ValueId> inputs;
+  // What the format calls it ("Tanh", "Gemm"), for descriptions; empty: a word for `op`.
+  // Nodes next to each other with the same name and kind are described as one.
+  std::string kind = {};
 };
 
 struct GraphInput {

@@ -117,9 +117,7 @@ absl::Status Network::Build(Graph graph) {
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     if (!needed[i]) continue;
     const ValueId output = inputs + static_cast<ValueId>(i);
-    modules_.push_back({.name = graph.nodes[i].name,
-                        .kind = std::visit(KindName(), graph.nodes[i].op),
-                        .output_size = width(output)});
+    Describe(graph.nodes[i], width(output));
     const std::string name = graph.nodes[i].name;
     const absl::Status added = AddNode(std::move(graph.nodes[i]), output);
     if (!added.ok())
@@ -139,6 +137,15 @@ absl::Status Network::Build(Graph graph) {
   if (nodes_.size() == 1 && inputs == 1 && nodes_[0].model != nullptr && output_ == nodes_[0].output)
     bare_ = nodes_[0].model;
   return absl::OkStatus();
+}
+
+void Network::Describe(const GraphNode& node, int64_t output_size) {
+  NetworkModule module{.name = node.name, .kind = node.kind, .output_size = output_size};
+  if (module.kind.empty()) module.kind = std::visit(KindName(), node.op);
+  const bool goes_on =
+      !modules_.empty() && modules_.back().name == module.name && modules_.back().kind == module.kind;
+  if (goes_on) modules_.pop_back();
+  modules_.push_back(std::move(module));
 }
 
 absl::Status Network::AddNode(GraphNode graph_node, ValueId output) {

@@ -134,6 +134,7 @@ class Network {
   Network() = default;
 
   absl::Status Build(Graph graph);
+  void Describe(const GraphNode& node, int64_t output_size);
   absl::Status AddNode(GraphNode node, ValueId output);
   void SortIntoLevels();
   void FindKeptValues();

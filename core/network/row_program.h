@@ -43,8 +43,9 @@ struct RowInstruction {
 
 class RowProgram {
  public:
-  // A program of the values with these widths, and no instruction.
-  explicit RowProgram(std::vector<int64_t> widths = {}) : widths_(std::move(widths)) {}
+  // A program of the values with these widths.
+  explicit RowProgram(std::vector<int64_t> widths = {}, std::vector<RowInstruction> instructions = {})
+      : widths_(std::move(widths)), instructions_(std::move(instructions)) {}
 
   // Appends what `node` does, which must be a row op of a checked graph, with its
   // result in value `output`. Takes the node's numbers. Slow where a matrix is large

@@ -160,7 +160,8 @@ class PipelineImporter {
   }
 
   void Add(const ModuleConfig& module, GraphOp op, std::vector<ValueId> inputs, int64_t output_width) {
-    graph_.nodes.push_back({.name = module.name, .op = std::move(op), .inputs = std::move(inputs)});
+    graph_.nodes.push_back(
+        {.name = module.name, .op = std::move(op), .inputs = std::move(inputs), .kind = module.type});
     widths_.push_back(output_width);
     last_ = static_cast<ValueId>(widths_.size()) - 1;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -200,7 +201,9 @@ OpenSessionOptions DecodeOpenTerms(const v1::OpenSession& open) {
     const int64_t deadline_us = open.real_time().deadline_us();
     options.real_time = RealTimeContract{period, deadline_us == 0 ? period : absl::Microseconds(deadline_us)};
   }
-  options.attachment.client_instance = open.client_instance();
+  if (!open.client_instance().empty()) {
+    options.attachment.client_instance = std::make_shared<const std::string>(open.client_instance());
+  }
   return options;
 }
 

@@ -129,7 +129,7 @@ void StepStreamReactor::HandleOpen(uint32_t handle, const v1::OpenSession& open)
   uint32_t serial = 0;
   {
     const absl::MutexLock lock(&mu_);
-    if (const StreamHold* hold = handles_.Take(handle); hold != nullptr) serial = hold->serial;
+    serial = handles_.Take(handle);
   }
   if (serial != 0) {
     Open(handle, serial, open);
@@ -138,6 +138,15 @@ void StepStreamReactor::HandleOpen(uint32_t handle, const v1::OpenSession& open)
   AnswerError(handle,
               absl::AlreadyExistsError(absl::StrCat("session ", handle, " is open on this stream already")),
               SessionErrorReason::kNone, /*detached=*/false);
+}
+
+void StepStreamReactor::ShareInstance(ClientInstance* instance) {
+  if (*instance == nullptr) return;
+  if (instance_ != nullptr && *instance_ == **instance) {
+    *instance = instance_;
+  } else {
+    instance_ = *instance;
+  }
 }
 
 void StepStreamReactor::Open(uint32_t handle, uint32_t serial, const v1::OpenSession& open) {
@@ -151,6 +160,7 @@ void StepStreamReactor::Open(uint32_t handle, uint32_t serial, const v1::OpenSes
   if (options.ok()) {
     options->attachment.sink = self;
     options->attachment.handle = serial;
+    ShareInstance(&options->attachment.client_instance);
     options->tenant = tenant_;
     session = backend_->sessions->Open(*std::move(options));
   } else {
@@ -167,7 +177,7 @@ void StepStreamReactor::Open(uint32_t handle, uint32_t serial, const v1::OpenSes
   SessionDescription description = (*session)->Describe();
   {
     const absl::MutexLock lock(&mu_);
-    if (StreamHold* hold = handles_.FindSerial(serial); hold != nullptr) hold->session = *session;
+    if (StreamHold* hold = handles_.Find(serial); hold != nullptr) hold->session = *session;
   }
   // A resumed session may still run what its last stream sent: its next index is
   // known in turn. A handle of our choice is answered at once, in order.
@@ -191,15 +201,15 @@ void StepStreamReactor::Open(uint32_t handle, uint32_t serial, const v1::OpenSes
 
 void StepStreamReactor::AnswerOpened(uint32_t serial, const SessionDescription& description) {
   const absl::MutexLock lock(&mu_);
-  StreamHold* hold = handles_.FindSerial(serial);
+  StreamHold* hold = handles_.Find(serial);
   if (hold == nullptr) return;
   if (v1::SessionEvent* event = AddEvent(hold->handle, kInfoBytes)) {
     *event->mutable_opened() = EncodeInfo(description);
   }
   if (hold->state == StreamHold::State::kOpening) hold->state = StreamHold::State::kOpen;
-  if (hold->left_early == nullptr) return;
-  AddError(hold->handle, hold->left_early->status, hold->left_early->reason, hold->left_early->epoch,
-           /*detached=*/true);
+  const std::optional<SessionLeft> left = handles_.TakeLeft(serial);
+  if (!left.has_value()) return;
+  AddError(hold->handle, left->status, left->reason, left->epoch, /*detached=*/true);
   handles_.Release(serial);
 }
 
@@ -211,10 +221,10 @@ void StepStreamReactor::HandleOperation(const v1::SessionCommand& command, absl:
   uint32_t serial = 0;
   {
     const absl::MutexLock lock(&mu_);
-    StreamHold* hold = handles_.FindHandle(handle);
+    serial = handles_.SerialOf(handle);
+    StreamHold* hold = handles_.Find(serial);
     if (hold != nullptr && hold->state != StreamHold::State::kClosing && hold->session != nullptr) {
       session = hold->session;
-      serial = hold->serial;
       self = self_;
       ++in_flight_;
       if (close) hold->state = StreamHold::State::kClosing;
@@ -244,7 +254,7 @@ void StepStreamReactor::OnOpDone(const SessionOp& op, const SessionOpResult& res
   WorkRound* const round = WorkRound::Current();
   {
     const absl::MutexLock lock(&mu_);
-    const StreamHold* hold = state_ < State::kBroken ? handles_.FindSerial(op.tag) : nullptr;
+    const StreamHold* hold = state_ < State::kBroken ? handles_.Find(op.tag) : nullptr;
     if (hold != nullptr) Answer(*hold, op, result);
     --in_flight_;
     if (round != nullptr && std::exchange(advances_, true)) return;
@@ -279,17 +289,17 @@ void StepStreamReactor::Answer(const StreamHold& hold, const SessionOp& op, cons
       EncodeStateSet(result, event->mutable_state_set());
     }
   }
-  if (close) handles_.Release(hold.serial);
+  if (close) handles_.Release(op.tag);
 }
 
 void StepStreamReactor::OnDetached(uint32_t serial, const absl::Status& status, SessionErrorReason reason,
                                    uint64_t epoch) {
   {
     const absl::MutexLock lock(&mu_);
-    StreamHold* hold = handles_.FindSerial(serial);
+    const StreamHold* hold = handles_.Find(serial);
     if (hold == nullptr) return;
     if (hold->state == StreamHold::State::kOpening) {
-      hold->left_early = std::make_unique<StreamHold::Left>(StreamHold::Left{status, reason, epoch});
+      handles_.LeaveEarly(serial, {status, reason, epoch});
       return;
     }
     AddError(hold->handle, status, reason, epoch, /*detached=*/true);

@@ -75,6 +75,8 @@ class StepStreamReactor final
 
   // Opens the session behind `serial`; on success the hold is complete.
   void Open(uint32_t handle, uint32_t serial, const v1::OpenSession& open) ABSL_LOCKS_EXCLUDED(mu_);
+  // Puts the last open's in its place, where they are equal.
+  void ShareInstance(ClientInstance* instance);
   // Says that the session of `serial` is open.
   void AnswerOpened(uint32_t serial, const SessionDescription& description) ABSL_LOCKS_EXCLUDED(mu_);
   // Says that a command of `handle` failed.
@@ -99,8 +101,10 @@ class StepStreamReactor final
   const Backend* const backend_;
   Tenant* const tenant_;
 
-  std::optional<ObservedCall> observed_;          // Whoever finishes ends it; until OnDone.
-  MessageArena<v1::StreamStepsRequest> request_;  // The reading thread's.
+  std::optional<ObservedCall> observed_;  // Whoever finishes ends it; until OnDone.
+  // The reading thread's.
+  MessageArena<v1::StreamStepsRequest> request_;
+  ClientInstance instance_;  // The last one.
 
   absl::Mutex mu_;
   State state_ ABSL_GUARDED_BY(mu_) = State::kOpen;

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
@@ -21,34 +22,40 @@ namespace gruserve::server {
 // One session's hold by this stream.
 // Legal transitions: opening -> open -> closing -> released; any -> released.
 struct StreamHold {
-  enum class State { kOpening, kOpen, kClosing };
+  enum class State : uint8_t { kOpening, kOpen, kClosing };
 
-  uint32_t handle = 0;
-  uint32_t serial = 0;
-  State state = State::kOpening;
   std::shared_ptr<Session> session;  // Null while opening.
-  // The session left before its open was answered: told right after the answer.
-  struct Left {
-    absl::Status status;
-    SessionErrorReason reason = SessionErrorReason::kNone;
-    uint64_t epoch = 0;
-  };
-  std::unique_ptr<Left> left_early;
+  uint32_t handle = 0;
+  State state = State::kOpening;
+};
+
+// Why a session left.
+struct SessionLeft {
+  absl::Status status;
+  SessionErrorReason reason = SessionErrorReason::kNone;
+  uint64_t epoch = 0;
 };
 
 class StreamHandles {
  public:
-  // Takes `handle`, or one of its own choice where 0, for a session that opens.
-  // Null where the handle is in use. Pointers are good until the next Take.
-  StreamHold* Take(uint32_t handle);
-  StreamHold* FindHandle(uint32_t handle);
-  // Null where the hold was released.
-  StreamHold* FindSerial(uint32_t serial);
+  // Takes `handle`, or one of its own choice where 0, for a session that opens, and
+  // answers the hold's serial; 0 where the handle is in use.
+  uint32_t Take(uint32_t handle);
+  // The serial of the hold of `handle`; 0 where there is none.
+  uint32_t SerialOf(uint32_t handle) const;
+  // Null where the hold was released, and for 0. Good until the next Take.
+  StreamHold* Find(uint32_t serial);
   void Release(uint32_t serial);
+
+  // The session of an opening hold left before its open was answered: for TakeLeft,
+  // right after the answer.
+  void LeaveEarly(uint32_t serial, SessionLeft left);
+  std::optional<SessionLeft> TakeLeft(uint32_t serial);
 
  private:
   absl::flat_hash_map<uint32_t, StreamHold> by_serial_;
   absl::flat_hash_map<uint32_t, uint32_t> serial_by_handle_;
+  absl::flat_hash_map<uint32_t, SessionLeft> left_early_;
   uint32_t next_serial_ = 1;
   uint32_t next_handle_ = 1;
 };

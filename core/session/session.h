@@ -50,11 +50,15 @@ struct SessionDescription {
   int64_t late_steps = 0;  // Answered after they were due.
 };
 
+// What a client process calls itself; null where it says nothing. Shared by the
+// sessions of a stream, of which there may be many.
+using ClientInstance = std::shared_ptr<const std::string>;
+
 // A session's hold by one stream.
 struct SessionAttachment {
   std::shared_ptr<SessionSink> sink;
-  uint32_t handle = 0;          // The session's number on that stream.
-  std::string client_instance;  // As its open said; may be empty.
+  ClientInstance client_instance;
+  uint32_t handle = 0;  // The session's number on that stream.
 };
 
 class Session;
@@ -108,6 +112,10 @@ class Session : public std::enable_shared_from_this<Session> {
   // Batch rows: 1 where unbatched.
   int64_t rows() const { return batch_size_ == 0 ? 1 : batch_size_; }
   int64_t memory_bytes() const { return MemoryBytes(*model_, rows()); }
+  uint64_t epoch() const ABSL_LOCKS_EXCLUDED(mu_) {
+    const absl::MutexLock lock(&mu_);
+    return epoch_;
+  }
 
   // Queues `op`; its result goes to `sink` (null: nowhere), in order. Never fails:
   // a refusal (barrier, closed) is a result as well. What never enters the queue is

@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -16,6 +17,7 @@
 #include "absl/time/time.h"
 #include "core/runtime/executor.h"
 #include "core/session/session_op.h"
+#include "core/session/session_state.h"
 
 namespace gruserve {
 
@@ -55,6 +57,7 @@ struct SessionActivity {
   absl::Time due = absl::InfiniteFuture();  // By the session's contract.
   std::shared_ptr<Session> keeper;          // Keeps the session while the executor has it.
   std::vector<StepRow> step_rows;
+  std::optional<SessionState> draft;  // What a chunk runs on, so that it happens wholly or not at all.
   Step step;
   Chunk chunk;
 };

@@ -11,6 +11,17 @@ namespace {
 // Time that stands still would end a busy session for ever again.
 constexpr absl::Duration kShortestTtl = absl::Milliseconds(1);
 
+// kNever where that is, or is out of reach.
+int64_t Nanos(absl::Time time) {
+  constexpr int64_t kLast = SessionRoster::kNever - 1;
+  if (time >= absl::FromUnixNanos(kLast)) return SessionRoster::kNever;
+  return absl::ToUnixNanos(time);
+}
+
+absl::Time TimeOf(int64_t nanos) {
+  return nanos == SessionRoster::kNever ? absl::InfiniteFuture() : absl::FromUnixNanos(nanos);
+}
+
 }  // namespace
 
 SessionRoster::SessionRoster(const SessionTable::Options& options, Clock* clock)
@@ -22,7 +33,7 @@ SessionRoster::SessionRoster(const SessionTable::Options& options, Clock* clock)
 
 SessionRoster::Entry* SessionRoster::Find(const std::string& id) {
   const auto found = entries_.find(id);
-  return found == entries_.end() ? nullptr : &found->second;
+  return found == entries_.end() ? nullptr : found->get();
 }
 
 SessionRoster::Entry* SessionRoster::EntryOf(const Session& session) {
@@ -59,15 +70,16 @@ absl::Status SessionRoster::Charge(int64_t bytes) {
 
 void SessionRoster::Add(std::shared_ptr<Session> session, SessionAttachment attachment,
                         bool close_with_stream) {
-  const std::string& id = session->id();
-  evicted_.Remove(id);
-  const auto [place, added] = entries_.try_emplace(id);
-  assert(added);
-  Entry* entry = &place->second;
+  evicted_.Remove(session->id());
+  auto owned = std::make_unique<Entry>();
+  Entry* const entry = owned.get();
   entry->session = std::move(session);
   entry->close_with_stream = close_with_stream;
+  const bool added = entries_.insert(std::move(owned)).second;
+  assert(added);
+  static_cast<void>(added);
   Attach(entry, std::move(attachment));
-  SetDue(entry, clock_->Now() + idle_ttl_);
+  SetDue(entry, Nanos(clock_->Now() + idle_ttl_));
   ++counters.opened;
   ++counters.live;
 }
@@ -75,64 +87,85 @@ void SessionRoster::Add(std::shared_ptr<Session> session, SessionAttachment atta
 SessionRoster::Entry SessionRoster::Remove(Entry* entry) {
   Entry removed;
   removed.attachment = Attach(entry, {});
-  SetDue(entry, absl::InfiniteFuture());
-  removed.session = std::move(entry->session);
-  removed.epoch = entry->epoch;
+  SetDue(entry, kNever);
+  removed.session = entry->session;
   Refund(removed.session->memory_bytes());
   --counters.live;
-  entries_.erase(removed.session->id());
+  entries_.erase(entries_.find(removed.session->id()));
   return removed;
 }
 
+void SessionRoster::Link(Entry* entry) {
+  Entry*& first = by_sink_[entry->attachment.sink.get()];
+  entry->next = first;
+  if (first != nullptr) first->previous = entry;
+  first = entry;
+}
+
+void SessionRoster::Unlink(Entry* entry) {
+  if (entry->next != nullptr) entry->next->previous = entry->previous;
+  if (entry->previous != nullptr) {
+    entry->previous->next = entry->next;
+  } else if (entry->next != nullptr) {
+    by_sink_[entry->attachment.sink.get()] = entry->next;
+  } else {
+    by_sink_.erase(entry->attachment.sink.get());
+  }
+  entry->previous = entry->next = nullptr;
+}
+
 SessionAttachment SessionRoster::Attach(Entry* entry, SessionAttachment attachment) {
-  if (const SessionSink* old = entry->attachment.sink.get(); old != nullptr) {
-    const auto held = by_sink_.find(old);
-    held->second.erase(entry);
-    if (held->second.empty()) by_sink_.erase(held);
+  if (entry->attachment.sink != nullptr) {
+    Unlink(entry);
     --counters.attached;
   }
-  if (const SessionSink* sink = attachment.sink.get(); sink != nullptr) {
-    by_sink_[sink].insert(entry);
+  entry->released_at = kNever;
+  if (attachment.sink == nullptr) attachment.client_instance = nullptr;
+  SessionAttachment old = std::exchange(entry->attachment, std::move(attachment));
+  if (entry->attachment.sink != nullptr) {
+    Link(entry);
     ++counters.attached;
   }
-  entry->released_at = absl::InfiniteFuture();
-  return std::exchange(entry->attachment, std::move(attachment));
+  return old;
 }
 
 SessionAttachment SessionRoster::Release(Entry* entry) {
   SessionAttachment released = Attach(entry, {});
   entry->session->Detach();
-  entry->released_at = clock_->Now();
-  SetDue(entry, std::min(entry->due, entry->released_at + grace_));
+  const absl::Time now = clock_->Now();
+  entry->released_at = Nanos(now);
+  SetDue(entry, std::min(entry->due, Nanos(now + grace_)));
   return released;
 }
 
 std::vector<SessionRoster::Entry*> SessionRoster::HeldBy(const SessionSink* sink) {
-  const auto held = by_sink_.find(sink);
-  if (held == by_sink_.end()) return {};
-  return {held->second.begin(), held->second.end()};
+  std::vector<Entry*> held;
+  const auto first = by_sink_.find(sink);
+  if (first == by_sink_.end()) return held;
+  for (Entry* entry = first->second; entry != nullptr; entry = entry->next) held.push_back(entry);
+  return held;
 }
 
-void SessionRoster::SetDue(Entry* entry, absl::Time due) {
+void SessionRoster::SetDue(Entry* entry, int64_t due) {
   by_due_.erase({entry->due, entry});
   entry->due = due;
-  if (due != absl::InfiniteFuture()) by_due_.insert({due, entry});
+  if (due != kNever) by_due_.insert({due, entry});
 }
 
-std::pair<absl::Time, EvictionCause> SessionRoster::End(const Entry& entry, absl::Time idle_since) const {
+std::pair<int64_t, EvictionCause> SessionRoster::End(const Entry& entry, absl::Time idle_since) const {
   const absl::Time by_idle = idle_since + idle_ttl_;
-  const absl::Time by_grace = std::max(idle_since, entry.released_at) + grace_;
-  if (by_grace < by_idle) return {by_grace, EvictionCause::kGrace};
-  return {by_idle, EvictionCause::kIdle};
+  const absl::Time by_grace = std::max(idle_since, TimeOf(entry.released_at)) + grace_;
+  if (by_grace < by_idle) return {Nanos(by_grace), EvictionCause::kGrace};
+  return {Nanos(by_idle), EvictionCause::kIdle};
 }
 
 std::vector<SessionRoster::Evicted> SessionRoster::TakeDue(size_t most) {
   std::vector<Evicted> taken;
   const absl::Time now = clock_->Now();
-  while (taken.size() < most && !by_due_.empty() && by_due_.begin()->first <= now) {
+  while (taken.size() < most && !by_due_.empty() && TimeOf(by_due_.begin()->first) <= now) {
     Entry* entry = by_due_.begin()->second;
     // Idle since `latest` or longer is too long; grace counts once it is over.
-    const bool grace_over = entry->released_at + grace_ <= now;
+    const bool grace_over = TimeOf(entry->released_at) + grace_ <= now;
     const absl::Time latest = now - (grace_over ? std::min(idle_ttl_, grace_) : idle_ttl_);
     const EvictionCause cause =
         grace_over && grace_ < idle_ttl_ ? EvictionCause::kGrace : EvictionCause::kIdle;
@@ -144,18 +177,18 @@ std::vector<SessionRoster::Evicted> SessionRoster::TakeDue(size_t most) {
       continue;
     }
     Entry removed = Remove(entry);
+    const uint64_t epoch = removed.session->epoch();
     evicted_.Add(id, cause, now);
     ++(cause == EvictionCause::kGrace ? counters.evicted_grace : counters.evicted_idle);
-    taken.push_back(
-        {std::move(removed.session),
-         {std::move(removed.attachment), status, SessionErrorReason::kEvictedIdle, removed.epoch}});
+    taken.push_back({std::move(removed.session),
+                     {std::move(removed.attachment), status, SessionErrorReason::kEvictedIdle, epoch}});
   }
   return taken;
 }
 
 absl::Time SessionRoster::NextDue() const {
   const absl::Time fresh = clock_->Now() + std::min(idle_ttl_, grace_);
-  return by_due_.empty() ? fresh : std::min(fresh, by_due_.begin()->first);
+  return by_due_.empty() ? fresh : std::min(fresh, TimeOf(by_due_.begin()->first));
 }
 
 void SessionRoster::OnClosed(Session& session, const SessionSink* closer) {
@@ -171,7 +204,7 @@ void SessionRoster::OnClosed(Session& session, const SessionSink* closer) {
   Notice{removed.attachment,
          absl::NotFoundError(
              absl::StrCat("session \"", session.id(), "\" was closed from outside of its stream")),
-         SessionErrorReason::kNone, removed.epoch}
+         SessionErrorReason::kNone, session.epoch()}
       .Tell();
 }
 

@@ -10,16 +10,15 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
+#include <limits>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -31,16 +30,29 @@ namespace gruserve {
 
 class SessionRoster : public SessionOwner {
  public:
+  // There may be millions: times are nanoseconds since 1970, and kNever is later.
+  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
   struct Entry {
     std::shared_ptr<Session> session;
     SessionAttachment attachment;  // A null sink: no stream holds it.
-    uint64_t epoch = 1;
+    // When the stream that held it ended: the grace period counts. kNever where none did.
+    int64_t released_at = kNever;
+    int64_t due = kNever;  // Not due before; its place in `by_due_`.
+    // The others of its sink.
+    Entry* previous = nullptr;
+    Entry* next = nullptr;
     bool close_with_stream = false;
-    // When the stream that held it ended: the grace period counts. Infinitely
-    // late where no stream did.
-    absl::Time released_at = absl::InfiniteFuture();
-    absl::Time due = absl::InfiniteFuture();  // Not due before; its place in `by_due`.
   };
+  struct ById {
+    using is_transparent = void;
+    static const std::string& IdOf(const std::string& id) { return id; }
+    static const std::string& IdOf(const std::unique_ptr<Entry>& entry) { return entry->session->id(); }
+    template <typename A, typename B>
+    bool operator()(const A& a, const B& b) const {
+      return IdOf(a) < IdOf(b);
+    }
+  };
+  using Entries = absl::btree_set<std::unique_ptr<Entry>, ById>;
   // A stream that must be told that it lost a session.
   struct Notice {
     SessionAttachment attachment;
@@ -65,13 +77,10 @@ class SessionRoster : public SessionOwner {
   // Why there is none.
   absl::Status NotFound(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // The first session whose id comes after `id`.
-  std::map<std::string, Entry>::const_iterator After(const std::string& id) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+  Entries::const_iterator After(const std::string& id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
     return entries_.upper_bound(id);
   }
-  std::map<std::string, Entry>::const_iterator end() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
-    return entries_.end();
-  }
+  Entries::const_iterator end() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { return entries_.end(); }
 
   // Takes `bytes` of the budget; ResourceExhausted where they are not there.
   absl::Status Charge(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
@@ -104,11 +113,13 @@ class SessionRoster : public SessionOwner {
 
  private:
   // When an entry whose session is idle since `idle_since` ends, and why.
-  std::pair<absl::Time, EvictionCause> End(const Entry& entry, absl::Time idle_since) const;
+  std::pair<int64_t, EvictionCause> End(const Entry& entry, absl::Time idle_since) const;
   absl::Status EvictedStatus(const std::string& id, EvictionCause cause) const;
   // The entry of just this session, or null.
   Entry* EntryOf(const Session& session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  void SetDue(Entry* entry, absl::Time due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void SetDue(Entry* entry, int64_t due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void Link(Entry* entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void Unlink(Entry* entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   // Constant after construction.
   const SessionTable::Options options_;
@@ -116,9 +127,9 @@ class SessionRoster : public SessionOwner {
   const absl::Duration grace_;
   Clock* const clock_;
 
-  std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mu);  // Nodes stay where they are.
-  absl::flat_hash_map<const SessionSink*, absl::flat_hash_set<Entry*>> by_sink_ ABSL_GUARDED_BY(mu);
-  std::set<std::pair<absl::Time, Entry*>> by_due_ ABSL_GUARDED_BY(mu);
+  Entries entries_ ABSL_GUARDED_BY(mu);
+  absl::flat_hash_map<const SessionSink*, Entry*> by_sink_ ABSL_GUARDED_BY(mu);  // The first of each.
+  absl::btree_set<std::pair<int64_t, Entry*>> by_due_ ABSL_GUARDED_BY(mu);
   EvictedIds evicted_ ABSL_GUARDED_BY(mu);
 };
 

@@ -30,7 +30,7 @@ bool Session::Start(SessionActivity& activity) {
   absl::Status submitted = chunk ? StartChunk(activity) : StartStep(activity);
   if (submitted.ok()) return true;  // Already over, perhaps: touch nothing.
   activity.keeper.reset();
-  if (chunk) state_.EndDraft(/*keep=*/false);
+  activity.draft.reset();
   if (submitted.code() == absl::StatusCode::kUnavailable)
     activity.result.reason = SessionErrorReason::kDraining;
   if (submitted.code() == absl::StatusCode::kResourceExhausted)
@@ -89,7 +89,7 @@ absl::Status Session::StartChunk(SessionActivity& activity) {
   call.output = activity.result.output.data();
   call.output_time_stride = rows() * network.output_size();
   call.output_batch_stride = network.output_size();
-  call.states = state_.StartDraft();
+  call.states = activity.draft.emplace(state_.Copy()).rows();
   activity.chunk.model = model().get();
   activity.chunk.deadline = activity.current.op.deadline;
   activity.keeper = shared_from_this();
@@ -106,7 +106,8 @@ void Session::FinishStep(SessionActivity& activity, const absl::Status& status) 
 }
 
 void Session::FinishChunk(SessionActivity& activity, const absl::Status& status) {
-  state_.EndDraft(/*keep=*/status.ok());
+  if (status.ok()) state_.Swap(*activity.draft);
+  activity.draft.reset();
   FinishStep(activity, status);
 }
 

@@ -4,17 +4,28 @@
 #include <cassert>
 #include <cstddef>
 #include <limits>
+#include <utility>
 
 #include "core/base/checked_math.h"
 #include "core/network/state_layout.h"
 
 namespace gruserve {
 
-SessionState::SessionState(const LoadedModel* model, int64_t num_rows) : model_(model) {
-  rows_.reserve(static_cast<size_t>(num_rows));
-  for (int64_t i = 0; i < num_rows; ++i) rows_.push_back(model_->slab().Allocate());
-  if (!model_->network().initial_state().empty()) InitialStates(model_->network(), rows_);
+SessionState::SessionState(const LoadedModel* model, int64_t num_rows)
+    : model_(model),
+      num_rows_(num_rows),
+      rows_(num_rows > 1 ? new float*[static_cast<size_t>(num_rows)] : nullptr) {
+  if (rows_ == nullptr) only_row_ = model_->slab().Allocate();
+  for (int64_t i = 0; rows_ != nullptr && i < num_rows; ++i)
+    rows_[static_cast<size_t>(i)] = model_->slab().Allocate();
+  if (!model_->network().initial_state().empty()) InitialStates(model_->network(), rows());
 }
+
+SessionState::SessionState(SessionState&& other) noexcept
+    : model_(other.model_),
+      num_rows_(std::exchange(other.num_rows_, 0)),
+      only_row_(other.only_row_),
+      rows_(std::move(other.rows_)) {}
 
 SessionState::~SessionState() { Free(); }
 
@@ -25,42 +36,30 @@ int64_t SessionState::Bytes(const LoadedModel& model, int64_t num_rows) {
 
 void SessionState::Set(std::span<const float> values) {
   const Network& network = model_->network();
-  assert(values.empty() || values.size() == static_cast<size_t>(network.state_size()) * rows_.size());
+  assert(values.empty() || values.size() == static_cast<size_t>(network.state_size()) * rows().size());
   if (values.empty()) {
-    InitialStates(network, rows_);
+    InitialStates(network, rows());
   } else {
-    ReadStates(network, values, rows_);
+    ReadStates(network, values, rows());
   }
 }
 
 std::vector<float> SessionState::Get() const {
-  std::vector<float> values(static_cast<size_t>(model_->network().state_size()) * rows_.size());
-  WriteStates(model_->network(), rows_, values);
+  std::vector<float> values(static_cast<size_t>(model_->network().state_size()) * rows().size());
+  WriteStates(model_->network(), rows(), values);
   return values;
 }
 
-std::span<float* const> SessionState::StartDraft() {
-  assert(draft_.empty());
-  for (const float* row : rows_) {
-    draft_.push_back(model_->slab().Allocate());
-    std::copy_n(row, model_->network().state_size(), draft_.back());
-  }
-  return draft_;
-}
-
-void SessionState::EndDraft(bool keep) {
-  if (keep) rows_.swap(draft_);
-  FreeRows(&draft_);
+SessionState SessionState::Copy() const {
+  SessionState copy(model_, num_rows_);
+  for (size_t row = 0; row < rows().size(); ++row)
+    std::copy_n(rows()[row], model_->network().state_size(), copy.rows()[row]);
+  return copy;
 }
 
 void SessionState::Free() {
-  FreeRows(&rows_);
-  FreeRows(&draft_);
-}
-
-void SessionState::FreeRows(std::vector<float*>* rows) {
-  for (float* row : *rows) model_->slab().Free(row);
-  rows->clear();
+  for (float* row : rows()) model_->slab().Free(row);
+  num_rows_ = 0;
 }
 
 }  // namespace gruserve

@@ -5,8 +5,11 @@
 #ifndef GRUSERVE_CORE_SESSION_SESSION_STATE_H_
 #define GRUSERVE_CORE_SESSION_SESSION_STATE_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/runtime/loaded_model.h"
@@ -19,15 +22,17 @@ class SessionState {
   SessionState(const LoadedModel* model, int64_t num_rows);
   ~SessionState();
 
-  SessionState(const SessionState&) = delete;
-  SessionState& operator=(const SessionState&) = delete;
+  SessionState(SessionState&& other) noexcept;
+  SessionState& operator=(SessionState&&) = delete;
 
   // Bytes of slab that such a state takes; the largest int64 where that many do
   // not fit one.
   static int64_t Bytes(const LoadedModel& model, int64_t num_rows);
 
   // One a batch row: all states of the network, each [layers, H].
-  std::span<float* const> rows() const { return rows_; }
+  std::span<float* const> rows() const {
+    return {rows_ != nullptr ? rows_.get() : &only_row_, static_cast<size_t>(num_rows_)};
+  }
 
   // Replaces it by `values`, state after state, each [layers, rows, H]; by what the
   // model begins with where empty.
@@ -35,20 +40,23 @@ class SessionState {
   // The inverse of Set.
   std::vector<float> Get() const;
 
-  // A copy for a chunk to run on, so that it happens wholly or not at all.
-  std::span<float* const> StartDraft();
-  // Puts the draft in the state's place, or throws it away.
-  void EndDraft(bool keep);
+  // A copy of the same model and values.
+  SessionState Copy() const;
+  // The other's rows become this one's, and the other way round. REQUIRES: the same
+  // model and number of rows.
+  void Swap(SessionState& other) {
+    std::swap(only_row_, other.only_row_);
+    rows_.swap(other.rows_);
+  }
 
   // Gives the memory back before the end. Nothing else may be called then.
   void Free();
 
  private:
-  void FreeRows(std::vector<float*>* rows);
-
-  const LoadedModel* const model_;
-  std::vector<float*> rows_;
-  std::vector<float*> draft_;
+  const LoadedModel* model_;
+  int64_t num_rows_ = 0;
+  float* only_row_ = nullptr;       // Of a state of one row: most are.
+  std::unique_ptr<float*[]> rows_;  // Of more.
 };
 
 }  // namespace gruserve

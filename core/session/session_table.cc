@@ -86,8 +86,9 @@ absl::Status CheckResume(const OpenSessionOptions& options, const SessionRoster:
     return absl::InvalidArgumentError(absl::StrCat("real_time is given and not what session \"", session.id(),
                                                    "\" was opened with: leave it out"));
   }
-  const bool same_client = !options.attachment.client_instance.empty() &&
-                           options.attachment.client_instance == entry.attachment.client_instance;
+  const ClientInstance& instance = options.attachment.client_instance;
+  const ClientInstance& holder = entry.attachment.client_instance;
+  const bool same_client = instance != nullptr && holder != nullptr && *instance == *holder;
   if (entry.attachment.sink != nullptr && !same_client && !options.take_over) {
     return absl::FailedPreconditionError(absl::StrCat("another client's stream holds session \"",
                                                       session.id(),
@@ -104,13 +105,13 @@ absl::StatusOr<std::shared_ptr<Session>> Resume(const OpenSessionOptions& option
     return absl::AlreadyExistsError(absl::StrCat("session \"", options.id, "\" is open already"));
   }
   GRUSERVE_RETURN_IF_ERROR(CheckResume(options, *entry));
-  GRUSERVE_ASSIGN_OR_RETURN(entry->epoch, entry->session->Attach(options.attachment.sink.get()));
+  GRUSERVE_ASSIGN_OR_RETURN(const uint64_t epoch, entry->session->Attach(options.attachment.sink.get()));
   entry->close_with_stream = options.close_with_stream;
   displaced->attachment = roster.Attach(entry, options.attachment);
   displaced->status = absl::AbortedError(
-      absl::StrCat("another stream resumed session \"", options.id, "\", under epoch ", entry->epoch));
+      absl::StrCat("another stream resumed session \"", options.id, "\", under epoch ", epoch));
   displaced->reason = SessionErrorReason::kFenced;
-  displaced->epoch = entry->epoch;
+  displaced->epoch = epoch;
   ++roster.counters.resumed;
   return entry->session;
 }
@@ -215,8 +216,8 @@ std::vector<SessionDescription> SessionTable::List(const std::string& after, int
     absl::MutexLock lock(&roster_->mu);
     for (auto it = roster_->After(after); it != roster_->end(); ++it) {
       if (static_cast<int64_t>(sessions.size()) >= limit) break;
-      if (model.empty() || it->second.session->model()->name() == model)
-        sessions.push_back(it->second.session);
+      const std::shared_ptr<Session>& session = (*it)->session;
+      if (model.empty() || session->model()->name() == model) sessions.push_back(session);
     }
   }
   std::vector<SessionDescription> descriptions;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <set>
 
 namespace gruserve::server {
@@ -9,19 +10,21 @@ namespace {
 
 TEST(StreamHandlesTest, TakesAHandleOnce) {
   StreamHandles handles;
-  const StreamHold* hold = handles.Take(7);
-  ASSERT_NE(hold, nullptr);
-  EXPECT_EQ(hold->handle, 7U);
-  EXPECT_EQ(handles.Take(7), nullptr);
-  EXPECT_EQ(handles.FindHandle(8), nullptr);
+  const uint32_t serial = handles.Take(7);
+  ASSERT_NE(serial, 0U);
+  EXPECT_EQ(handles.Find(serial)->handle, 7U);
+  EXPECT_EQ(handles.SerialOf(7), serial);
+  EXPECT_EQ(handles.Take(7), 0U);
+  EXPECT_EQ(handles.SerialOf(8), 0U);
+  EXPECT_EQ(handles.Find(0), nullptr);
 }
 
 TEST(StreamHandlesTest, PicksFreeHandlesForZero) {
   StreamHandles handles;
   std::set<uint32_t> taken;
-  for (const uint32_t chosen : {1U, 2U, 4U}) taken.insert(handles.Take(chosen)->handle);
+  for (const uint32_t chosen : {1U, 2U, 4U}) taken.insert(handles.Find(handles.Take(chosen))->handle);
   for (int i = 0; i < 10; ++i) {
-    const uint32_t picked = handles.Take(0)->handle;
+    const uint32_t picked = handles.Find(handles.Take(0))->handle;
     EXPECT_NE(picked, 0U);
     EXPECT_TRUE(taken.insert(picked).second) << picked << " was in use";
   }
@@ -29,15 +32,27 @@ TEST(StreamHandlesTest, PicksFreeHandlesForZero) {
 
 TEST(StreamHandlesTest, AHandleUsedAgainHasAnotherSerial) {
   StreamHandles handles;
-  const uint32_t first = handles.Take(7)->serial;
+  const uint32_t first = handles.Take(7);
   handles.Release(first);
-  EXPECT_EQ(handles.FindHandle(7), nullptr);
-  const uint32_t second = handles.Take(7)->serial;
+  EXPECT_EQ(handles.SerialOf(7), 0U);
+  const uint32_t second = handles.Take(7);
   EXPECT_NE(first, second);
-  EXPECT_EQ(handles.FindSerial(first), nullptr);
-  EXPECT_EQ(handles.FindSerial(second)->handle, 7U);
+  EXPECT_EQ(handles.Find(first), nullptr);
+  EXPECT_EQ(handles.Find(second)->handle, 7U);
   handles.Release(first);
-  EXPECT_NE(handles.FindHandle(7), nullptr) << "a late release of the old hold took the new one";
+  EXPECT_EQ(handles.SerialOf(7), second) << "a late release of the old hold took the new one";
+}
+
+TEST(StreamHandlesTest, KeepsWhyASessionLeftEarlyOnce) {
+  StreamHandles handles;
+  const uint32_t serial = handles.Take(7);
+  EXPECT_FALSE(handles.TakeLeft(serial).has_value());
+  handles.LeaveEarly(serial, {absl::NotFoundError("gone"), SessionErrorReason::kEvictedIdle, 3});
+  const std::optional<SessionLeft> left = handles.TakeLeft(serial);
+  ASSERT_TRUE(left.has_value());
+  EXPECT_EQ(left->status, absl::NotFoundError("gone"));
+  EXPECT_EQ(left->epoch, 3U);
+  EXPECT_FALSE(handles.TakeLeft(serial).has_value());
 }
 
 }  // namespace

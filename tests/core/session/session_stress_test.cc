@@ -70,7 +70,7 @@ TEST_F(SessionStressTest, StreamsOfManyThreadsAreEachBitEqualToTheSessionAlone) 
     for (int i = 0; i < kSessions; ++i) {
       OpenSessionOptions options;
       options.model = Model(i).handle();
-      options.attachment = {sink, static_cast<uint32_t>(i), ""};
+      options.attachment = {sink, nullptr, static_cast<uint32_t>(i)};
       conversations.push_back({*table_.Open(options), {}, {}});
     }
     for (int i = 0; i < kRounds; ++i) {
@@ -133,7 +133,7 @@ class Rival {
     options.model = options.mode == OpenMode::kResume ? nullptr : models_[id % 2]->handle();
     options.take_over = Below(2) == 0;
     options.close_with_stream = Below(4) == 0;
-    options.attachment = {sink_, id, ""};
+    options.attachment = {sink_, nullptr, id};
     const auto session = table_->Open(options);
     if (session.ok()) {
       for (uint32_t op = 0; op < 1 + Below(40); ++op) Submit(**session, id);

@@ -34,7 +34,7 @@ class SessionTableTest : public SessionFixture {
     EXPECT_EQ(table_->counters().memory_bytes, before.memory_bytes);
   }
   OpenSessionOptions By(OpenSessionOptions options, const std::string& client_instance) {
-    options.attachment.client_instance = client_instance;
+    options.attachment.client_instance = std::make_shared<const std::string>(client_instance);
     return options;
   }
   std::vector<std::string> Ids(const std::vector<SessionDescription>& descriptions) {

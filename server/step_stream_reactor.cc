@@ -126,7 +126,7 @@ void StepStreamReactor::Handle(const v1::SessionCommand& command, absl::Time now
 }
 
 void StepStreamReactor::HandleOpen(uint32_t handle, const v1::OpenSession& open) {
-  uint32_t serial = 0;
+  uint64_t serial = 0;
   {
     const absl::MutexLock lock(&mu_);
     serial = handles_.Take(handle);
@@ -149,7 +149,7 @@ void StepStreamReactor::ShareInstance(ClientInstance* instance) {
   }
 }
 
-void StepStreamReactor::Open(uint32_t handle, uint32_t serial, const v1::OpenSession& open) {
+void StepStreamReactor::Open(uint32_t handle, uint64_t serial, const v1::OpenSession& open) {
   absl::StatusOr<std::shared_ptr<Session>> session;
   absl::StatusOr<OpenSessionOptions> options = DecodeOpen(open, *backend_->models);
   std::shared_ptr<StepStreamReactor> self;
@@ -199,17 +199,17 @@ void StepStreamReactor::Open(uint32_t handle, uint32_t serial, const v1::OpenSes
   });
 }
 
-void StepStreamReactor::AnswerOpened(uint32_t serial, const SessionDescription& description) {
+void StepStreamReactor::AnswerOpened(uint64_t serial, const SessionDescription& description) {
   const absl::MutexLock lock(&mu_);
   StreamHold* hold = handles_.Find(serial);
   if (hold == nullptr) return;
-  if (v1::SessionEvent* event = AddEvent(hold->handle, kInfoBytes)) {
+  if (v1::SessionEvent* event = AddEvent(StreamHandles::HandleOf(serial), kInfoBytes)) {
     *event->mutable_opened() = EncodeInfo(description);
   }
   if (hold->state == StreamHold::State::kOpening) hold->state = StreamHold::State::kOpen;
   const std::optional<SessionLeft> left = handles_.TakeLeft(serial);
   if (!left.has_value()) return;
-  AddError(hold->handle, left->status, left->reason, left->epoch, /*detached=*/true);
+  AddError(StreamHandles::HandleOf(serial), left->status, left->reason, left->epoch, /*detached=*/true);
   handles_.Release(serial);
 }
 
@@ -218,7 +218,7 @@ void StepStreamReactor::HandleOperation(const v1::SessionCommand& command, absl:
   const bool close = command.has_close();
   std::shared_ptr<Session> session;
   std::shared_ptr<StepStreamReactor> self;
-  uint32_t serial = 0;
+  uint64_t serial = 0;
   {
     const absl::MutexLock lock(&mu_);
     serial = handles_.SerialOf(handle);
@@ -277,7 +277,8 @@ void StepStreamReactor::OnRoundEnd() {
 
 void StepStreamReactor::Answer(const StreamHold& hold, const SessionOp& op, const SessionOpResult& result) {
   const bool close = op.kind == SessionOpKind::kClose;
-  if (v1::SessionEvent* event = AddEvent(hold.handle, close ? kInfoBytes : PayloadBytes(result))) {
+  if (v1::SessionEvent* event =
+          AddEvent(StreamHandles::HandleOf(op.tag), close ? kInfoBytes : PayloadBytes(result))) {
     if (!result.status.ok()) {
       EncodeError(result, event->mutable_error());
       event->mutable_error()->set_detached(close);
@@ -292,7 +293,7 @@ void StepStreamReactor::Answer(const StreamHold& hold, const SessionOp& op, cons
   if (close) handles_.Release(op.tag);
 }
 
-void StepStreamReactor::OnDetached(uint32_t serial, const absl::Status& status, SessionErrorReason reason,
+void StepStreamReactor::OnDetached(uint64_t serial, const absl::Status& status, SessionErrorReason reason,
                                    uint64_t epoch) {
   {
     const absl::MutexLock lock(&mu_);
@@ -302,7 +303,7 @@ void StepStreamReactor::OnDetached(uint32_t serial, const absl::Status& status, 
       handles_.LeaveEarly(serial, {status, reason, epoch});
       return;
     }
-    AddError(hold->handle, status, reason, epoch, /*detached=*/true);
+    AddError(StreamHandles::HandleOf(serial), status, reason, epoch, /*detached=*/true);
     handles_.Release(serial);
   }
   Advance();

@@ -48,7 +48,7 @@ class StepStreamReactor final
   void OnDone() override ABSL_LOCKS_EXCLUDED(mu_);
 
   void OnOpDone(const SessionOp& op, const SessionOpResult& result) override ABSL_LOCKS_EXCLUDED(mu_);
-  void OnDetached(uint32_t serial, const absl::Status& status, SessionErrorReason reason,
+  void OnDetached(uint64_t serial, const absl::Status& status, SessionErrorReason reason,
                   uint64_t epoch) override ABSL_LOCKS_EXCLUDED(mu_);
 
   void OnRoundEnd() override ABSL_LOCKS_EXCLUDED(mu_);
@@ -74,11 +74,11 @@ class StepStreamReactor final
   void HandleOperation(const v1::SessionCommand& command, absl::Time now) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Opens the session behind `serial`; on success the hold is complete.
-  void Open(uint32_t handle, uint32_t serial, const v1::OpenSession& open) ABSL_LOCKS_EXCLUDED(mu_);
+  void Open(uint32_t handle, uint64_t serial, const v1::OpenSession& open) ABSL_LOCKS_EXCLUDED(mu_);
   // Puts the last open's in its place, where they are equal.
   void ShareInstance(ClientInstance* instance);
   // Says that the session of `serial` is open.
-  void AnswerOpened(uint32_t serial, const SessionDescription& description) ABSL_LOCKS_EXCLUDED(mu_);
+  void AnswerOpened(uint64_t serial, const SessionDescription& description) ABSL_LOCKS_EXCLUDED(mu_);
   // Says that a command of `handle` failed.
   void AnswerError(uint32_t handle, const absl::Status& status, SessionErrorReason reason, bool detached)
       ABSL_LOCKS_EXCLUDED(mu_);

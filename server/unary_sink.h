@@ -21,7 +21,7 @@ class UnarySink final : public SessionSink {
 
   void OnOpDone(const SessionOp& op, const SessionOpResult& result) override { done_(op, result); }
   // No session is ever attached here.
-  void OnDetached(uint32_t, const absl::Status&, SessionErrorReason, uint64_t) override {}
+  void OnDetached(uint64_t, const absl::Status&, SessionErrorReason, uint64_t) override {}
 
  private:
   const Done done_;

@@ -9,9 +9,10 @@
 namespace gruserve {
 namespace {
 
-// What a session costs beside its state: itself, its places in the table, and
-// its id in both.
-constexpr int64_t kOverheadBytes = 2048;
+// What an idle session costs beside its state, as measured over gRPC with 100,000 of
+// them: 430 to 500 bytes for itself, its id, its places in the table and its stream's
+// hold. Long ids cost up to 100 more.
+constexpr int64_t kOverheadBytes = 512;
 
 }  // namespace
 
@@ -23,9 +24,10 @@ Session::Session(Options options, const std::vector<float>& h_0,
       tenant_(options.tenant),
       surroundings_(std::move(surroundings)),
       state_(model_.get(), rows()),
+      real_time_(std::move(options.real_time)),
       holder_(options.holder),
-      last_done_(surroundings_->clock->Now()),
-      real_time_(std::move(options.real_time)) {
+      last_done_ns_(absl::ToUnixNanos(surroundings_->clock->Now())),
+      close_with_stream_(options.close_with_stream) {
   if (!h_0.empty()) state_.Set(h_0);
 }
 
@@ -132,33 +134,35 @@ SessionDescription Session::DescribeLocked() const {
     description.real_time = real_time_->clock.contract();
     description.late_steps = real_time_->clock.late_steps();
   }
-  description.idle = in_flight_ > 0 ? absl::ZeroDuration() : surroundings_->clock->Now() - last_done_;
+  description.idle = in_flight_ > 0 ? absl::ZeroDuration() : surroundings_->clock->Now() - last_done();
   return description;
 }
 
-absl::StatusOr<uint64_t> Session::Attach(const SessionSink* holder) {
+absl::StatusOr<uint64_t> Session::Attach(const SessionSink* holder, bool close_with_stream) {
   absl::MutexLock lock(&mu_);
   if (!ended_.ok()) return ended_;
   if (closing_) return absl::NotFoundError(absl::StrCat("session \"", id(), "\" is being closed"));
   holder_ = holder;
-  last_done_ = surroundings_->clock->Now();
+  close_with_stream_ = close_with_stream;
+  Touch();
   return ++epoch_;
 }
 
-void Session::Detach() {
+bool Session::Detach() {
   absl::MutexLock lock(&mu_);
   holder_ = nullptr;
+  return close_with_stream_;
 }
 
 Session::IdleVerdict Session::EndIfIdleSince(absl::Time latest, const absl::Status& why) {
   absl::MutexLock lock(&mu_);
   if (activity_ != nullptr) return {false, surroundings_->clock->Now()};
-  if (last_done_ > latest) return {false, last_done_};
+  if (last_done() > latest) return {false, last_done()};
   ended_ = why;
   ended_reason_ = SessionErrorReason::kEvictedIdle;
   holder_ = nullptr;
   real_time_.reset();
-  return {true, last_done_};
+  return {true, last_done()};
 }
 
 void Session::Pump(SessionActivity& activity) {
@@ -230,8 +234,8 @@ void Session::Complete(SessionActivity& activity) {
     if (activity.allowed && result.status.ok()) ledger_.Applied(places);
     if (activity.allowed && !result.status.ok()) ledger_.Failed();
     if (current.in_flight) --in_flight_;
-    last_done_ = surroundings_->clock->Now();
-    if (last_done_ > activity.due && real_time_ != nullptr) real_time_->CountLate();
+    Touch();
+    if (last_done() > activity.due && real_time_ != nullptr) real_time_->CountLate();
     result.expected_step = ledger_.next();
   }
   if (current.sink != nullptr) current.sink->OnOpDone(current.op, result);

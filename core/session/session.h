@@ -58,7 +58,7 @@ using ClientInstance = std::shared_ptr<const std::string>;
 struct SessionAttachment {
   std::shared_ptr<SessionSink> sink;
   ClientInstance client_instance;
-  uint32_t handle = 0;  // The session's number on that stream.
+  uint64_t handle = 0;  // The session's number on that stream.
 };
 
 class Session;
@@ -94,6 +94,7 @@ class Session : public std::enable_shared_from_this<Session> {
     // Null: no contract.
     std::unique_ptr<RealTimeTerms> real_time;
     Tenant* tenant = nullptr;
+    bool close_with_stream = false;
   };
   using ReadDone = std::function<void(SessionDescription, std::vector<float>)>;
 
@@ -138,9 +139,10 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // Gives the session to `holder` (null: to nobody) under the next epoch, which
   // fences what was queued before. NotFound where it ended or is closing.
-  absl::StatusOr<uint64_t> Attach(const SessionSink* holder) ABSL_LOCKS_EXCLUDED(mu_);
-  // Leaves it to nobody; what is queued runs on.
-  void Detach() ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<uint64_t> Attach(const SessionSink* holder, bool close_with_stream) ABSL_LOCKS_EXCLUDED(mu_);
+  // Leaves it to nobody; what is queued runs on. Answers whether it is to close with
+  // its holder.
+  bool Detach() ABSL_LOCKS_EXCLUDED(mu_);
   // Ends it if nothing has happened since `latest`: then `why` answers what comes
   // later, and the caller calls FreeState. Answers whether it did, and since when
   // it is idle (now, where it is not).
@@ -163,6 +165,13 @@ class Session : public std::enable_shared_from_this<Session> {
   absl::Status Fenced() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Moves `queued` to the queue; answers the activity where the caller has become the pump.
   SessionActivity* Enqueue(QueuedOp& queued) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Notes that something was done now.
+  void Touch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    last_done_ns_ = absl::ToUnixNanos(surroundings_->clock->Now());
+  }
+  absl::Time last_done() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return absl::FromUnixNanos(last_done_ns_);
+  }
   SessionDescription DescribeLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // The pump's. REQUIRES: the caller is the pump.
@@ -192,15 +201,16 @@ class Session : public std::enable_shared_from_this<Session> {
   // Here while operations wait or run: then there is a pump.
   std::unique_ptr<SessionActivity> activity_ ABSL_GUARDED_BY(mu_);
   StepLedger ledger_ ABSL_GUARDED_BY(mu_);
+  std::unique_ptr<RealTimeTerms> real_time_ ABSL_GUARDED_BY(mu_);
   int64_t places_ahead_ ABSL_GUARDED_BY(mu_) = 0;  // Of the log, that wait or run.
   uint64_t epoch_ ABSL_GUARDED_BY(mu_) = 1;
   const SessionSink* holder_ ABSL_GUARDED_BY(mu_);
-  absl::Time last_done_ ABSL_GUARDED_BY(mu_);
-  absl::Status ended_ ABSL_GUARDED_BY(mu_);  // OK while it lives, then why it does not.
-  SessionErrorReason ended_reason_ ABSL_GUARDED_BY(mu_) = SessionErrorReason::kNone;
+  int64_t last_done_ns_ ABSL_GUARDED_BY(mu_);  // Since 1970: half an absl::Time.
+  absl::Status ended_ ABSL_GUARDED_BY(mu_);    // OK while it lives, then why it does not.
   int32_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;
+  SessionErrorReason ended_reason_ ABSL_GUARDED_BY(mu_) = SessionErrorReason::kNone;
+  bool close_with_stream_ ABSL_GUARDED_BY(mu_);
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
-  std::unique_ptr<RealTimeTerms> real_time_ ABSL_GUARDED_BY(mu_);
   bool refusing_ ABSL_GUARDED_BY(mu_) = false;  // Un-indexed steps, since one had no credit.
 };
 

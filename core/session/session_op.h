@@ -19,7 +19,7 @@ enum class SessionOpKind {
 };
 
 // Why an operation failed, where the code alone leaves it open.
-enum class SessionErrorReason {
+enum class SessionErrorReason : uint8_t {
   kNone,
   kBarrier,      // An earlier operation failed and has not been made good.
   kIndex,        // Not the next index.
@@ -50,7 +50,7 @@ struct SessionOp {
   // When it arrived: a step's due time counts from here.
   absl::Time received;
   // For the sink's own use; the session does not look at them.
-  uint32_t tag = 0;
+  uint64_t tag = 0;
   uint32_t form = 0;
 };
 
@@ -83,7 +83,7 @@ class SessionSink {
   // The session that was attached here as `handle` is no longer: fenced (ABORTED,
   // kFenced; `epoch` is the new one), evicted (NOT_FOUND, kEvictedIdle), or closed
   // from outside (NOT_FOUND, kNone).
-  virtual void OnDetached(uint32_t handle, const absl::Status& status, SessionErrorReason reason,
+  virtual void OnDetached(uint64_t handle, const absl::Status& status, SessionErrorReason reason,
                           uint64_t epoch) = 0;
 };
 

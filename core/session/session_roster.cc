@@ -68,13 +68,11 @@ absl::Status SessionRoster::Charge(int64_t bytes) {
   return absl::OkStatus();
 }
 
-void SessionRoster::Add(std::shared_ptr<Session> session, SessionAttachment attachment,
-                        bool close_with_stream) {
+void SessionRoster::Add(std::shared_ptr<Session> session, SessionAttachment attachment) {
   evicted_.Remove(session->id());
   auto owned = std::make_unique<Entry>();
   Entry* const entry = owned.get();
   entry->session = std::move(session);
-  entry->close_with_stream = close_with_stream;
   const bool added = entries_.insert(std::move(owned)).second;
   assert(added);
   static_cast<void>(added);
@@ -131,7 +129,6 @@ SessionAttachment SessionRoster::Attach(Entry* entry, SessionAttachment attachme
 
 SessionAttachment SessionRoster::Release(Entry* entry) {
   SessionAttachment released = Attach(entry, {});
-  entry->session->Detach();
   const absl::Time now = clock_->Now();
   entry->released_at = Nanos(now);
   SetDue(entry, std::min(entry->due, Nanos(now + grace_)));

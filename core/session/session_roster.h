@@ -41,7 +41,6 @@ class SessionRoster : public SessionOwner {
     // The others of its sink.
     Entry* previous = nullptr;
     Entry* next = nullptr;
-    bool close_with_stream = false;
   };
   struct ById {
     using is_transparent = void;
@@ -87,8 +86,7 @@ class SessionRoster : public SessionOwner {
   void Refund(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { counters.memory_bytes -= bytes; }
 
   // Adds a session that is paid for. REQUIRES: its id is free.
-  void Add(std::shared_ptr<Session> session, SessionAttachment attachment, bool close_with_stream)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void Add(std::shared_ptr<Session> session, SessionAttachment attachment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Takes it out, for the caller to destroy without the lock.
   Entry Remove(Entry* entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 

@@ -105,8 +105,8 @@ absl::StatusOr<std::shared_ptr<Session>> Resume(const OpenSessionOptions& option
     return absl::AlreadyExistsError(absl::StrCat("session \"", options.id, "\" is open already"));
   }
   GRUSERVE_RETURN_IF_ERROR(CheckResume(options, *entry));
-  GRUSERVE_ASSIGN_OR_RETURN(const uint64_t epoch, entry->session->Attach(options.attachment.sink.get()));
-  entry->close_with_stream = options.close_with_stream;
+  GRUSERVE_ASSIGN_OR_RETURN(const uint64_t epoch,
+                            entry->session->Attach(options.attachment.sink.get(), options.close_with_stream));
   displaced->attachment = roster.Attach(entry, options.attachment);
   displaced->status = absl::AbortedError(
       absl::StrCat("another stream resumed session \"", options.id, "\", under epoch ", epoch));
@@ -168,12 +168,12 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionO
   }
   auto session = std::make_shared<Session>(
       Session::Options{options.id, options.model, options.batch_size, options.attachment.sink.get(),
-                       *std::move(real_time), options.tenant},
+                       *std::move(real_time), options.tenant, options.close_with_stream},
       options.h_0, surroundings_);
   {
     absl::MutexLock lock(&roster_->mu);
     if (roster_->Find(options.id) == nullptr) {
-      roster_->Add(session, options.attachment, options.close_with_stream);
+      roster_->Add(session, options.attachment);
       return session;
     }
     roster_->Refund(bytes);
@@ -233,7 +233,7 @@ void SessionTable::DetachAll(const SessionSink* sink) {
     absl::MutexLock lock(&roster_->mu);
     for (SessionRoster::Entry* entry : roster_->HeldBy(sink)) {
       released.push_back(roster_->Release(entry));
-      if (entry->close_with_stream) to_close.push_back(entry->session);
+      if (entry->session->Detach()) to_close.push_back(entry->session);
     }
   }
   for (const auto& session : to_close) {

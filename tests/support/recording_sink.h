@@ -18,7 +18,7 @@ namespace gruserve {
 class RecordingSink : public SessionSink {
  public:
   struct Detached {
-    uint32_t handle = 0;
+    uint64_t handle = 0;
     absl::Status status;
     SessionErrorReason reason = SessionErrorReason::kNone;
     uint64_t epoch = 0;
@@ -35,7 +35,7 @@ class RecordingSink : public SessionSink {
     results_.push_back(result);
   }
 
-  void OnDetached(uint32_t handle, const absl::Status& status, SessionErrorReason reason,
+  void OnDetached(uint64_t handle, const absl::Status& status, SessionErrorReason reason,
                   uint64_t epoch) override {
     absl::MutexLock lock(&mu_);
     detached_.push_back({handle, status, reason, epoch});

@@ -33,7 +33,7 @@ class SessionOracle {
     std::vector<float> state = {};
   };
   // By the operation's tag.
-  using Answers = std::map<uint32_t, Answer>;
+  using Answers = std::map<uint64_t, Answer>;
 
   SessionOracle(const LoadedRandomModel* model, int64_t rows, std::vector<float> h_0, int64_t max_inflight,
                 Answers* answers)

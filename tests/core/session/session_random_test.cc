@@ -171,10 +171,10 @@ class SessionRandomTest : public SessionFixture, public ::testing::WithParamInte
   void Compare(const RecordingSink& sink, size_t* checked) {
     for (; *checked < sink.results().size(); ++*checked) {
       const SessionOpResult& got = sink.results()[*checked];
-      const uint32_t tag = sink.ops()[*checked].tag;
+      const uint64_t tag = sink.ops()[*checked].tag;
       const std::string id = sessions_of_[tag];
       if (!MayOvertake(got.reason)) {
-        uint32_t& last_tag = last_tags_[{&sink, id}];
+        uint64_t& last_tag = last_tags_[{&sink, id}];
         EXPECT_GT(tag, last_tag) << "out of order in " << id;
         last_tag = tag;
       }
@@ -239,9 +239,9 @@ class SessionRandomTest : public SessionFixture, public ::testing::WithParamInte
   std::map<std::string, Twin> twins_;
   std::map<std::string, std::string> instances_;
   SessionOracle::Answers answers_;
-  std::map<uint32_t, std::string> sessions_of_;
-  std::map<std::pair<const RecordingSink*, std::string>, uint32_t> last_tags_;
-  uint32_t tags_ = 0;
+  std::map<uint64_t, std::string> sessions_of_;
+  std::map<std::pair<const RecordingSink*, std::string>, uint64_t> last_tags_;
+  uint64_t tags_ = 0;
 };
 
 TEST_P(SessionRandomTest, EveryAnswerIsTheOracles) {

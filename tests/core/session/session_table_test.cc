@@ -52,7 +52,7 @@ class CountingSink : public SessionSink {
   void OnOpDone(const SessionOp&, const SessionOpResult& result) override {
     EXPECT_TRUE(result.status.ok()) << result.status;
   }
-  void OnDetached(uint32_t, const absl::Status&, SessionErrorReason, uint64_t) override {}
+  void OnDetached(uint64_t, const absl::Status&, SessionErrorReason, uint64_t) override {}
 };
 
 TEST_F(SessionTableTest, CreateMintsAnIdWhereNoneIsGiven) {

@@ -4,8 +4,8 @@
 #ifndef GRUSERVE_CORE_ENGINE_ROW_OP_H_
 #define GRUSERVE_CORE_ENGINE_ROW_OP_H_
 
-#include <compare>
 #include <cstdint>
+#include <tuple>
 
 namespace gruserve {
 
@@ -64,7 +64,14 @@ struct RowOp {
   float beta = 0;
   float epsilon = 0;
 
-  auto operator<=>(const RowOp&) const = default;
+  // Some order, for maps.
+  bool operator<(const RowOp& other) const {
+    const auto tied = [](const RowOp& op) {
+      return std::tie(op.kind, op.input_width, op.output_width, op.unary, op.binary, op.constant_first,
+                      op.reduce, op.alpha, op.beta, op.epsilon);
+    };
+    return tied(*this) < tied(other);
+  }
 };
 
 }  // namespace gruserve

@@ -169,13 +169,13 @@ absl::Status Network::AddNode(GraphNode graph_node, ValueId output) {
     GRUSERVE_ASSIGN_OR_RETURN(std::vector<int64_t> widths, ValueWidths(*cell->body));
     auto body = std::make_unique<RowProgram>(std::move(widths));
     for (size_t i = 0; i < cell->body->nodes.size(); ++i)
-      GRUSERVE_RETURN_IF_ERROR(body->Append(std::move(cell->body->nodes[i]), static_cast<ValueId>(2 + i)));
+      GRUSERVE_RETURN_IF_ERROR(body->Append(cell->body->nodes[i], static_cast<ValueId>(2 + i)));
     node.body = std::move(body);
   } else if (std::holds_alternative<ReverseTimeNode>(graph_node.op)) {
     node.kind = NetworkNode::Kind::kReverseTime;
   } else {
     node.first_instruction = program_.instructions().size();
-    GRUSERVE_RETURN_IF_ERROR(program_.Append(std::move(graph_node), output));
+    GRUSERVE_RETURN_IF_ERROR(program_.Append(graph_node, output));
     node.last_instruction = program_.instructions().size();
   }
   value_levels_[static_cast<size_t>(output)] = node.level;

@@ -30,8 +30,8 @@ AlignedBuffer OrFilled(const std::vector<float>& numbers, int64_t count, float o
 
 }  // namespace
 
-absl::Status RowProgram::Append(GraphNode node, ValueId output) {
-  return std::visit([&](auto& op) { return AppendOp(std::move(op), node.inputs, output); }, node.op);
+absl::Status RowProgram::Append(const GraphNode& node, ValueId output) {
+  return std::visit([&](const auto& op) { return AppendOp(op, node.inputs, output); }, node.op);
 }
 
 template <typename Recurrent>
@@ -52,7 +52,7 @@ absl::Status RowProgram::AppendPrimitive(RowOp op, RowConstants constants, std::
   return absl::OkStatus();
 }
 
-absl::Status RowProgram::AppendOp(DenseNode op, const std::vector<ValueId>& inputs, ValueId output) {
+absl::Status RowProgram::AppendOp(const DenseNode& op, const std::vector<ValueId>& inputs, ValueId output) {
   const int64_t rows = op.output_width;
   const int64_t columns = width(inputs[0]);
   RowConstants constants{.first = AlignedBuffer(rows * columns), .second = OrFilled(op.bias, rows, 0)};
@@ -119,7 +119,8 @@ absl::Status RowProgram::AppendOp(const SliceNode& op, const std::vector<ValueId
   return absl::OkStatus();
 }
 
-absl::Status RowProgram::AppendOp(EmbeddingNode op, const std::vector<ValueId>& inputs, ValueId output) {
+absl::Status RowProgram::AppendOp(const EmbeddingNode& op, const std::vector<ValueId>& inputs,
+                                  ValueId output) {
   instructions_.push_back({.kind = RowInstruction::Kind::kGather,
                            .inputs = inputs,
                            .output = output,

@@ -48,9 +48,9 @@ class RowProgram {
       : widths_(std::move(widths)), instructions_(std::move(instructions)) {}
 
   // Appends what `node` does, which must be a row op of a checked graph, with its
-  // result in value `output`. Takes the node's numbers. Slow where a matrix is large
+  // result in value `output`. Slow where a matrix is large
   // (row_batches.h). Internal where oneDNN fails.
-  absl::Status Append(GraphNode node, ValueId output);
+  absl::Status Append(const GraphNode& node, ValueId output);
 
   const std::vector<RowInstruction>& instructions() const { return instructions_; }
   int64_t width(ValueId value) const { return widths_[static_cast<size_t>(value)]; }
@@ -66,7 +66,7 @@ class RowProgram {
   // The value, or a copy of it, of that width.
   ValueId Expanded(ValueId value, int64_t width);
 
-  absl::Status AppendOp(DenseNode op, const std::vector<ValueId>& inputs, ValueId output);
+  absl::Status AppendOp(const DenseNode& op, const std::vector<ValueId>& inputs, ValueId output);
   absl::Status AppendOp(const UnaryNode& op, const std::vector<ValueId>& inputs, ValueId output);
   absl::Status AppendOp(const BinaryNode& op, const std::vector<ValueId>& inputs, ValueId output);
   absl::Status AppendOp(const LayerNormNode& op, const std::vector<ValueId>& inputs, ValueId output);
@@ -74,7 +74,7 @@ class RowProgram {
   absl::Status AppendOp(const ReduceNode& op, const std::vector<ValueId>& inputs, ValueId output);
   absl::Status AppendOp(const ConcatNode& op, const std::vector<ValueId>& inputs, ValueId output);
   absl::Status AppendOp(const SliceNode& op, const std::vector<ValueId>& inputs, ValueId output);
-  absl::Status AppendOp(EmbeddingNode op, const std::vector<ValueId>& inputs, ValueId output);
+  absl::Status AppendOp(const EmbeddingNode& op, const std::vector<ValueId>& inputs, ValueId output);
   absl::Status AppendOp(const OneHotNode& op, const std::vector<ValueId>& inputs, ValueId output);
   template <typename Recurrent>
   absl::Status AppendOp(const Recurrent&, const std::vector<ValueId>&, ValueId);

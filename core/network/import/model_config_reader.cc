@@ -36,21 +36,21 @@ absl::Status ReadComputeDtype(const json& value, ModelConfig* config) {
   return Bad(absl::StrCat("compute_dtype is ", QuotedJson(text), R"(, expected "f32" or "bf16")"));
 }
 
-// Puts the file's name before the message of `status`.
-absl::Status InFile(const absl::Status& status) {
-  return status.ok() ? status : Bad(std::string(status.message()));
-}
+// Puts the file's name before the message.
+absl::Status InFile(const absl::Status& status) { return Bad(std::string(status.message())); }
 
 absl::Status ReadModules(const json& value, ModelConfig* config) {
   absl::StatusOr<std::vector<ModuleConfig>> modules = ReadModuleConfigs(value);
-  if (modules.ok()) config->modules = *std::move(modules);
-  return InFile(modules.status());
+  if (!modules.ok()) return InFile(modules.status());
+  config->modules = *std::move(modules);
+  return absl::OkStatus();
 }
 
 absl::Status ReadInputs(const json& value, ModelConfig* config) {
   absl::StatusOr<std::vector<InputConfig>> inputs = ReadInputConfigs(value);
-  if (inputs.ok()) config->inputs = *std::move(inputs);
-  return InFile(inputs.status());
+  if (!inputs.ok()) return InFile(inputs.status());
+  config->inputs = *std::move(inputs);
+  return absl::OkStatus();
 }
 
 absl::Status ReadOutput(const json& value, ModelConfig* config) {

@@ -291,9 +291,9 @@ class PipelineImporter {
     return absl::OkStatus();
   }
 
-  void AddConstant(const ModuleConfig& module, BinaryFunction function, std::vector<float> constant,
+  void AddConstant(const ModuleConfig& module, BinaryFunction function, const std::vector<float>& constant,
                    ValueId input) {
-    Add(module, BinaryNode{.function = function, .constant = std::move(constant)}, {input}, width(input));
+    Add(module, BinaryNode{.function = function, .constant = constant}, {input}, width(input));
   }
 
   // Numbers of the file itself or of a tensor: one, or one for each feature.
@@ -325,10 +325,10 @@ class PipelineImporter {
     }
     last_ = input;
     const bool inverse = module.get("inverse", false);
-    if (!mean.empty() && !inverse) AddConstant(module, BinaryFunction::kSub, std::move(mean), last_);
+    if (!mean.empty() && !inverse) AddConstant(module, BinaryFunction::kSub, mean, last_);
     if (!scale.empty())
-      AddConstant(module, inverse ? BinaryFunction::kMul : BinaryFunction::kDiv, std::move(scale), last_);
-    if (!mean.empty() && inverse) AddConstant(module, BinaryFunction::kAdd, std::move(mean), last_);
+      AddConstant(module, inverse ? BinaryFunction::kMul : BinaryFunction::kDiv, scale, last_);
+    if (!mean.empty() && inverse) AddConstant(module, BinaryFunction::kAdd, mean, last_);
     return absl::OkStatus();
   }
 

@@ -8,10 +8,12 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "client/cli/cli.h"
 #include "client/client.h"
 #include "core/model/import/safetensors_reader.h"
 #include "tests/support/in_process_server.h"
@@ -194,6 +196,20 @@ TEST_F(RealNetworkTest, RefusesStatesByTheirNames) {
   EXPECT_THAT(client_.InferSequence(request).status(),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("states[1].name is \"gru1\", which came before")));
+}
+
+TEST_F(RealNetworkTest, TheCommandLineWritesOneHiddenStateOnly) {
+  for (const std::string command : {"infer", "stream"}) {
+    std::istringstream in("0.5,1\n-1,0.25\n");
+    std::ostringstream out;
+    std::ostringstream err;
+    const std::string h_n = (folder_ / "h_n.npy").string();
+    EXPECT_EQ(gc::RunCli({"--server", server_.server().address(), command, "opus", "--h-n", h_n},
+                         {&in, &out, &err}),
+              1);
+    EXPECT_THAT(err.str(),
+                HasSubstr("the model has 2 hidden states, --h-n writes the one of a model that has one"));
+  }
 }
 
 TEST_F(RealNetworkTest, IsDescribedAndIsNoCell) {

@@ -73,6 +73,8 @@ void SequenceLane::AllocateBetweenLayers(const SequenceSplit& split) {
 
 void SequenceLane::Begin(std::span<const int64_t> rows) {
   rows_ = rows;
+  places_.clear();
+  for (const int64_t row : rows) places_.push_back(call_.row(row));
   row_offsets_.clear();
   int64_t offset = 0;
   for (int64_t i = 0; i < num_rows(); ++i) {
@@ -143,12 +145,12 @@ void SequenceLane::StoreStates(const SequenceSlice& slice) {
 
 // Each direction its own half.
 void SequenceLane::ZeroPastTheEnds(const SequenceSlice& slice) {
-  if (call_.output == nullptr || call_.last_output_only) return;
-  for (const int64_t row : rows_) {
-    float* const output =
-        call_.output + row * call_.output_batch_stride + slice.direction * config_.hidden_size;
-    for (int64_t t = call_.length(row); t < call_.time_steps; ++t) {
-      ZeroFloats(output + t * call_.output_time_stride, config_.hidden_size);
+  for (int64_t i = 0; i < num_rows(); ++i) {
+    const SequenceRow& row = places_[static_cast<size_t>(i)];
+    if (row.output == nullptr || row.last_output_only) continue;
+    float* const output = row.output + slice.direction * config_.hidden_size;
+    for (int64_t t = length(i); t < row.time_steps; ++t) {
+      ZeroFloats(output + t * row.output_time_stride, config_.hidden_size);
     }
   }
 }
@@ -172,7 +174,7 @@ const float* SequenceLane::InputRow(const SequenceSlice& slice, int64_t i, int64
   const int64_t time = TimeOf(slice.direction, i, t);
   const auto at = static_cast<size_t>(i);
   if (slice.layer == 0) {
-    return call_.input + time * call_.input_time_stride + rows_[at] * call_.input_batch_stride;
+    return places_[at].input + time * places_[at].input_time_stride;
   }
   return whole_layers_[static_cast<size_t>((slice.layer - 1) % 2)].data() +
          (row_offsets_[at] + time) * config_.output_size();
@@ -180,7 +182,8 @@ const float* SequenceLane::InputRow(const SequenceSlice& slice, int64_t i, int64
 
 // Whether this layer's output goes somewhere else than to the next layer's slice.
 bool SequenceLane::KeepsOutput(int64_t layer) const {
-  return layer == config_.num_layers - 1 ? call_.output != nullptr : config_.num_directions > 1;
+  return layer == config_.num_layers - 1 ? call_.output != nullptr || !call_.rows.empty()
+                                         : config_.num_directions > 1;
 }
 
 // Where the output of row i at step t goes, or null. REQUIRES: KeepsOutput().
@@ -192,9 +195,10 @@ float* SequenceLane::OutputRow(const SequenceSlice& slice, int64_t i, int64_t t)
     return whole_layers_[static_cast<size_t>(slice.layer % 2)].data() +
            (row_offsets_[at] + time) * config_.output_size() + half;
   }
-  float* const row = call_.output + rows_[at] * call_.output_batch_stride + half;
-  if (!call_.last_output_only) return row + time * call_.output_time_stride;
-  return time == length(i) - 1 ? row : nullptr;
+  const SequenceRow& row = places_[at];
+  if (row.output == nullptr) return nullptr;
+  if (!row.last_output_only) return row.output + time * row.output_time_stride + half;
+  return time == length(i) - 1 ? row.output + half : nullptr;
 }
 
 void SequenceLane::Scatter(const SequenceSlice& slice, const float* dst) {

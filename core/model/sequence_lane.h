@@ -100,6 +100,7 @@ class SequenceLane {
   int64_t block_size_ = 0;  // Floats of one layer's and direction's states.
 
   std::span<const int64_t> rows_;
+  std::vector<SequenceRow> places_;  // Of each row.
   AlignedBuffer states_;             // [layers * D, block_size_]
   std::vector<AlignedBuffer> ring_;  // One direction: [layers - 1, slices_between_] of [T, N, H].
   // With two directions: row after row of the group, [length, 2 * H], by turns.

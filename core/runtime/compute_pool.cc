@@ -293,8 +293,7 @@ void ComputePool::Core::RunTurn(int worker, Slot* slot) {
   }
   if (!end.has_value()) return;
   const WorkRound round(WorkRound::Thread::kWorker);
-  turn.task->run.reset();
-  turn.task->OnSequenceDone(*end);
+  SequenceQueue::Tell(turn.task, *end);
 }
 
 ComputePool::ComputePool(Options options, Clock* clock)

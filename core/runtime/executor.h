@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "core/model/replica.h"
 #include "core/network/network_run.h"
+#include "core/runtime/joined_calls.h"
 #include "core/runtime/loaded_model.h"
 #include "core/runtime/tenant.h"
 
@@ -62,7 +63,9 @@ class SequenceTask {
   // Anyone may set it; looked at between slices.
   std::atomic<bool> cancelled = false;
 
-  // The executor's own, from Submit until done.
+  // The executor's own, from Submit until done. Of tasks that run as one call, the
+  // first has them.
+  std::unique_ptr<JoinedCalls> joined;  // Null: it runs alone.
   std::unique_ptr<NetworkRun> run;
 };
 

@@ -1,20 +1,38 @@
 #include "core/runtime/sequence_queue.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "core/base/status_macros.h"
 
 namespace gruserve {
 namespace {
 
 absl::Status Cancelled() { return absl::CancelledError("the call was cancelled"); }
 
+absl::Status MayBegin(const SequenceTask& task, absl::Time now) {
+  if (task.cancelled.load(std::memory_order_relaxed)) return Cancelled();
+  if (task.deadline >= now) return absl::OkStatus();
+  return absl::DeadlineExceededError("the deadline passed while the sequence waited");
+}
+
 absl::Status Begin(const SequenceQueue::Turn& turn, absl::Time now) {
   SequenceTask& task = *turn.task;
-  if (task.cancelled.load(std::memory_order_relaxed)) return Cancelled();
-  if (task.deadline < now) {
-    return absl::DeadlineExceededError("the deadline passed while the sequence waited");
+  absl::Status status = MayBegin(task, now);
+  SequenceCall call = task.call;
+  if (task.joined != nullptr) {
+    JoinedCalls& joined = *task.joined;
+    for (size_t i = 0; i < joined.tasks().size(); ++i) joined.Refuse(i, MayBegin(*joined.tasks()[i], now));
+    call = joined.Join();
+    if (call.batch_size > 0) status = absl::OkStatus();
   }
-  task.run = std::make_unique<NetworkRun>(task.model->shared_network(), task.call, turn.parallelism);
+  GRUSERVE_RETURN_IF_ERROR(status);
+  task.run = std::make_unique<NetworkRun>(task.model->shared_network(), call, turn.parallelism);
   return absl::OkStatus();
+}
+
+bool IsCancelled(const SequenceTask& task) {
+  return task.joined != nullptr ? task.joined->cancelled() : task.cancelled.load(std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -43,10 +61,10 @@ SequenceQueue::Turn SequenceQueue::Take(int worker) {
     const auto begun = std::find_if(begun_.begin(), begun_.end(), Helpable);
     return {.task = begun->task, .run = begun->run, .slice = begun->run->Help(), .worker = worker};
   }
-  const int64_t parallelism = std::max<int64_t>(1, num_workers_ / size());
-  SequenceTask* const task = waiting_.front();
-  waiting_.pop_front();
+  SequenceTask* const task = JoinWaiting();
   begun_.push_back({.task = task});
+  const auto calls = static_cast<int64_t>(waiting_.size() + begun_.size());
+  const int64_t parallelism = std::max<int64_t>(1, num_workers_ / calls);
   return {.task = task, .parallelism = parallelism, .worker = worker};
 }
 
@@ -54,6 +72,25 @@ void SequenceQueue::SendHelpAway() {
   for (const Begun& begun : begun_) {
     if (begun.run != nullptr) begun.run->SendHelpAway();
   }
+}
+
+SequenceTask* SequenceQueue::JoinWaiting() {
+  SequenceTask* const first = waiting_.front();
+  std::vector<SequenceTask*> tasks = {first};
+  int64_t rows = first->call.batch_size;
+  std::deque<SequenceTask*> left;
+  for (auto each = waiting_.begin() + 1; each != waiting_.end(); ++each) {
+    if (JoinedCalls::Fit(*first, rows, **each)) {
+      tasks.push_back(*each);
+      rows += (*each)->call.batch_size;
+    } else {
+      left.push_back(*each);
+    }
+  }
+  waiting_ = std::move(left);
+  tasks_begun_ += static_cast<int64_t>(tasks.size());
+  if (tasks.size() > 1) first->joined = std::make_unique<JoinedCalls>(std::move(tasks));
+  return first;
 }
 
 NetworkSlice SequenceQueue::ClaimOf(NetworkRun* run, int worker) {
@@ -81,6 +118,22 @@ std::optional<absl::Status> SequenceQueue::Run(const Turn& turn, int replica_ind
   return turn.run->Close(turn.slice);
 }
 
+absl::Status SequenceQueue::End(std::vector<Begun>::iterator begun, const absl::Status& status) {
+  const JoinedCalls* const joined = begun->task->joined.get();
+  tasks_begun_ -= joined == nullptr ? 1 : static_cast<int64_t>(joined->tasks().size());
+  begun_.erase(begun);
+  return status;
+}
+
+void SequenceQueue::Tell(SequenceTask* task, const absl::Status& status) {
+  task->run.reset();
+  const std::unique_ptr<JoinedCalls> joined = std::move(task->joined);
+  if (joined == nullptr) return task->OnSequenceDone(status);
+  for (size_t i = 0; i < joined->tasks().size(); ++i) {
+    joined->tasks()[i]->OnSequenceDone(joined->Answer(i, status));
+  }
+}
+
 std::optional<absl::Status> SequenceQueue::Finish(const Turn& turn, const absl::Status& status,
                                                   bool others_are_idle) {
   const auto begun = std::find_if(begun_.begin(), begun_.end(),
@@ -91,15 +144,11 @@ std::optional<absl::Status> SequenceQueue::Finish(const Turn& turn, const absl::
   } else if (status.ok()) {
     begun->run = turn.task->run.get();
   } else {
-    begun_.erase(begun);
-    return status;
+    return End(begun, status);
   }
   NetworkRun& run = *begun->run;
-  if (!run.done() && turn.task->cancelled.load(std::memory_order_relaxed)) run.Fail(Cancelled());
-  if (run.done()) {
-    begun_.erase(begun);
-    return run.status();
-  }
+  if (!run.done() && IsCancelled(*turn.task)) run.Fail(Cancelled());
+  if (run.done()) return End(begun, run.status());
   if (others_are_idle && begun->shared && !begun->handed_over && run.IsChain()) {
     begun->slow_worker = turn.worker;
     begun->handed_over = true;

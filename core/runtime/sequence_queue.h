@@ -5,6 +5,8 @@
 // slice free, and begins another only where none has. So those begun are hardly
 // more than the workers, and hold their memory briefly. A sequence is cut for the
 // workers that it finds without sequences of their own.
+// What waits when a worker becomes free, of one model and few rows, it begins as one
+// call (joined_calls.h): there is no timer.
 //
 // What a slow worker leaves goes to a fast one: where the last track of a shared
 // sequence has several slices to go and other workers have become idle, their
@@ -48,8 +50,8 @@ class SequenceQueue {
 
   explicit SequenceQueue(int64_t num_workers) : num_workers_(num_workers) {}
 
-  // Waiting or begun.
-  int64_t size() const { return static_cast<int64_t>(waiting_.size() + begun_.size()); }
+  // Tasks waiting or begun.
+  int64_t size() const { return static_cast<int64_t>(waiting_.size()) + tasks_begun_; }
   void Push(SequenceTask* task) { waiting_.push_back(task); }
 
   // Whether there is something to do for `worker`.
@@ -68,8 +70,12 @@ class SequenceQueue {
   static std::optional<absl::Status> Run(const Turn& turn, int replica_index, absl::Time now);
 
   // Takes a turn back, with what Run said. Where that ends its task, the answer is
-  // the task's status, and the task is the caller's: to free its run, and to tell it.
+  // the task's status, and the task, with those that joined it, is the caller's: to
+  // Tell.
   std::optional<absl::Status> Finish(const Turn& turn, const absl::Status& status, bool others_are_idle);
+
+  // Frees what `task` ran with, and tells it and those that joined it. Needs no lock.
+  static void Tell(SequenceTask* task, const absl::Status& status);
 
  private:
   struct Begun {
@@ -82,6 +88,9 @@ class SequenceQueue {
   };
   static constexpr int kNobody = -1;
 
+  // Takes the first task that waits, with others that fit to it.
+  SequenceTask* JoinWaiting();
+  absl::Status End(std::vector<Begun>::iterator begun, const absl::Status& status);
   NetworkSlice ClaimOf(NetworkRun* run, int worker);
   void LearnFrom(const SequenceSlice& slice);
   static bool Helpable(const Begun& begun) { return begun.run != nullptr && begun.run->helpable(); }
@@ -97,6 +106,7 @@ class SequenceQueue {
   int64_t next_skip_ = kFirstSkip;
   std::deque<SequenceTask*> waiting_;
   std::vector<Begun> begun_;  // Oldest first.
+  int64_t tasks_begun_ = 0;   // With those that joined one.
 };
 
 }  // namespace gruserve

@@ -174,6 +174,39 @@ TEST_P(BitsTest, LastOutputIsEachRowsOwn) {
   EXPECT_TRUE(SameBits(last.states, whole.states));
 }
 
+TEST_P(BitsTest, RowsOfSeveralCallsAreEachAsAlone) {
+  SequenceArrays whole(config_, 12, 4, 3), last(config_, 9, 1, 4), mute(config_, 7, 2, 5);
+  whole.lengths = {12, 1, 7, 12};
+  std::vector<SequenceCall> calls = {whole.call(), last.call(), mute.call()};
+  calls[1].last_output_only = true;
+  calls[2].output = nullptr;
+  std::vector<SequenceRow> rows;
+  std::vector<int64_t> lengths;
+  std::vector<float*> states;
+  for (const SequenceCall& call : calls) {
+    for (int64_t row = 0; row < call.batch_size; ++row) {
+      rows.push_back(call.row(row));
+      lengths.push_back(call.length(row));
+      states.push_back(call.states[static_cast<size_t>(row)]);
+    }
+  }
+  ASSERT_TRUE(replica_
+                  ->RunSequence(
+                      {.time_steps = 12, .batch_size = 7, .lengths = lengths, .states = states, .rows = rows})
+                  .ok());
+  const std::vector<SequenceArrays> joined = {whole, last, mute};
+  for (SequenceArrays* arrays : {&whole, &last, &mute}) {
+    arrays->Reset();
+    arrays->output.assign(arrays->output.size(), NAN);
+  }
+  for (const SequenceCall& call : calls) ASSERT_TRUE(replica_->RunSequence(call).ok());
+  const SequenceArrays* const alone[] = {&whole, &last, &mute};
+  for (size_t i = 0; i < joined.size(); ++i) {
+    EXPECT_TRUE(SameBits(joined[i].output, alone[i]->output)) << i;
+    EXPECT_TRUE(SameBits(joined[i].states, alone[i]->states)) << i;
+  }
+}
+
 TEST_P(BitsTest, StatesComeWithoutOutput) {
   SequenceArrays whole(config_, 12, 4, 3);
   Run(whole);

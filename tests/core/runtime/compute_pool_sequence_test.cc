@@ -92,6 +92,25 @@ TEST_F(ComputePoolTest, SequencesSharedByColumnsAreBitEqualToTheSequenceAlone) {
   }
 }
 
+TEST_F(ComputePoolTest, CallsThatWaitedAndRunAsOneAreEachBitEqualToTheSequenceAlone) {
+  Start(1);
+  std::latch gate_done(1);
+  Gate gate(&gate_done);
+  ASSERT_TRUE(pool_->SubmitStep(&gate).ok());
+  gate.WaitUntilReached();
+  std::latch done(12);
+  std::vector<std::unique_ptr<OneSequence>> sequences;
+  for (uint32_t i = 0; i < 12; ++i) {
+    sequences.push_back(
+        std::make_unique<OneSequence>(i % 4 == 3 ? Wide(2) : Lone(), &done, 60 + 7 * i, 1 + i % 3, i));
+    ASSERT_TRUE(pool_->SubmitSequence(sequences.back().get()).ok());
+  }
+  gate.Open();
+  done.wait();
+  gate_done.wait();
+  for (uint32_t i = 0; i < 12; ++i) ExpectAsAlone(i % 4 == 3 ? Wide(2) : Lone(), *sequences[i]);
+}
+
 TEST_F(ComputePoolTest, ColumnsStandStepsAndOtherSequencesBesideThem) {
   Start(2);
   std::latch step_done(1);

@@ -158,6 +158,89 @@ TEST_F(SequenceQueueTest, AWorkerKeepsWhatItRunsAlone) {
   EXPECT_EQ(end, absl::OkStatus());
 }
 
+// A call of few rows, of which several make one.
+struct ShortSequence : SequenceTask {
+  explicit ShortSequence(int64_t time_steps = 30) : arrays(Both().config(), time_steps, 2, 1) {
+    model = Both().handle().get();
+    call = arrays.call();
+  }
+  void OnSequenceDone(const absl::Status& result) override { told.push_back(result); }
+
+  SequenceArrays arrays;
+  std::vector<absl::Status> told;
+};
+
+class SequenceQueueJoinTest : public SequenceQueueTest {
+ protected:
+  // Until the task at the head is done, and told.
+  absl::Status RunAll(absl::Time now = absl::UnixEpoch()) {
+    while (true) {
+      const SequenceQueue::Turn turn = queue_.Take(0);
+      if (const std::optional<absl::Status> end = Do(turn, now); end.has_value()) {
+        SequenceQueue::Tell(turn.task, *end);
+        return *end;
+      }
+    }
+  }
+
+  ShortSequence first_, second_, third_;
+};
+
+TEST_F(SequenceQueueJoinTest, WhatWaitsAndFitsRunsAsOne) {
+  ShortSequence longer(100);
+  for (ShortSequence* task : {&first_, &longer, &second_, &third_}) queue_.Push(task);
+  EXPECT_EQ(queue_.size(), 4);
+  const SequenceQueue::Turn turn = queue_.Take(0);
+  EXPECT_EQ(turn.task, &first_);
+  EXPECT_EQ(turn.parallelism, 1) << "another call waits for the other worker";
+  EXPECT_EQ(queue_.size(), 4) << "four tasks in two calls";
+  EXPECT_EQ(Do(turn), std::nullopt);
+  EXPECT_EQ(RunAll(), absl::OkStatus());
+  EXPECT_EQ(queue_.size(), 1);
+  for (ShortSequence* task : {&first_, &second_, &third_}) {
+    EXPECT_EQ(task->told, std::vector{absl::OkStatus()});
+    EXPECT_EQ(task->joined, nullptr);
+    EXPECT_EQ(task->run, nullptr);
+    std::vector<float> state = task->arrays.Ldnc(task->arrays.h_0);
+    EXPECT_EQ(task->arrays.output, Both().RunAlone(2, task->arrays.input, &state));
+    EXPECT_EQ(task->arrays.Ldnc(task->arrays.states), state);
+  }
+  EXPECT_TRUE(longer.told.empty());
+  EXPECT_EQ(RunAll(), absl::OkStatus());
+  EXPECT_EQ(longer.told, std::vector{absl::OkStatus()});
+}
+
+TEST_F(SequenceQueueJoinTest, EachHasItsOwnDeadlineAndCancel) {
+  for (ShortSequence* task : {&first_, &second_, &third_}) queue_.Push(task);
+  first_.deadline = absl::UnixEpoch();
+  second_.cancelled = true;
+  EXPECT_EQ(RunAll(absl::UnixEpoch() + absl::Seconds(1)), absl::OkStatus());
+  EXPECT_EQ(first_.told.at(0).code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(second_.told.at(0).code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(third_.told, std::vector{absl::OkStatus()});
+  EXPECT_EQ(queue_.size(), 0);
+}
+
+TEST_F(SequenceQueueJoinTest, WithoutAnyoneToRunForItEndsAtOnce) {
+  for (ShortSequence* task : {&first_, &second_}) queue_.Push(task);
+  first_.cancelled = true;
+  second_.deadline = absl::UnixEpoch();
+  EXPECT_FALSE(RunAll(absl::UnixEpoch() + absl::Seconds(1)).ok());
+  EXPECT_EQ(first_.told.at(0).code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(second_.told.at(0).code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(queue_.size(), 0);
+}
+
+TEST_F(SequenceQueueJoinTest, StopsWhenAllAreCancelled) {
+  for (ShortSequence* task : {&first_, &second_}) queue_.Push(task);
+  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  first_.cancelled = true;
+  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  second_.cancelled = true;
+  EXPECT_EQ(RunAll().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(second_.told.at(0).code(), absl::StatusCode::kCancelled);
+}
+
 // A call of one track, long enough for several slices of columns.
 const LoadedRandomModel& Lone() {
   static const auto* const model =

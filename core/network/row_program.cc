@@ -105,6 +105,8 @@ absl::Status RowProgram::AppendOp(const SoftmaxNode& op, const std::vector<Value
 }
 
 absl::Status RowProgram::AppendOp(const ReduceNode& op, const std::vector<ValueId>& inputs, ValueId output) {
+  // Of one number it is that number, which oneDNN takes for no reduction.
+  if (width(inputs[0]) == 1) return AppendOp(SliceNode{.begin = 0, .width = 1}, inputs, output);
   return AppendPrimitive({.kind = RowOpKind::kReduce, .reduce = op.function}, {}, inputs, output);
 }
 

@@ -248,14 +248,14 @@ TEST(NetworkTest, NamesTheNodeThatFails) {
 
 TEST(NetworkTest, RefusesACallThatKeepsTooMuch) {
   GraphBuilder builder(1);
-  builder.Linear(
-      "out", builder.Gru("gru", builder.Linear("in", builder.Input("x", 1), 4096), {.hidden_size = 2}), 1);
+  builder.Linear("out",
+                 builder.Gru("gru", builder.Linear("in", builder.Input("x", 1), 256), {.hidden_size = 2}), 1);
   const auto network = Network::Create(std::move(builder.graph)).value();
-  const std::vector<float> input(static_cast<size_t>(100'000));
+  const std::vector<float> input(static_cast<size_t>(1'100'000));
   std::vector<float> states(2);
   float* const row = states.data();
   NetworkRun run(network,
-                 {.time_steps = 100'000,
+                 {.time_steps = 1'100'000,
                   .batch_size = 1,
                   .input = input.data(),
                   .input_time_stride = 1,
@@ -264,7 +264,7 @@ TEST(NetworkTest, RefusesACallThatKeepsTooMuch) {
                  1);
   EXPECT_TRUE(run.done());
   EXPECT_THAT(run.status(),
-              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("keeps 1639200000 bytes")));
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("keeps 1135200000 bytes")));
 }
 
 TEST(NetworkTest, AnEmptyCallIsDoneAtOnce) {

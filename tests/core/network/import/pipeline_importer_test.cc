@@ -25,7 +25,7 @@ using Tensors = std::map<std::string, RawTensorEntry>;
 
 RawTensorEntry Floats(std::vector<int64_t> shape, const std::vector<float>& values) {
   std::string bytes(values.size() * sizeof(float), '\0');
-  std::memcpy(bytes.data(), values.data(), bytes.size());
+  if (!values.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
   return {"F32", std::move(shape), std::move(bytes)};
 }
 

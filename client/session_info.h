@@ -60,6 +60,7 @@ struct SessionInfo {
   Durability durability = Durability::kServerDefault;
   std::optional<RealTimeContract> real_time;
   int64_t late_steps = 0;
+  uint32_t remember_steps = 0;
 };
 
 // Why an operation of a session failed, where the status code leaves it open.

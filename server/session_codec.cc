@@ -167,9 +167,9 @@ absl::Status CheckOpenTerms(const v1::OpenSession& open, const std::string& pref
                                                       v1::Durability_Name(open.durability()),
                                                       ", this server has no store: NONE is wanted"));
   }
-  if (open.remember_steps() != 0) {
-    return absl::FailedPreconditionError(absl::StrCat(prefix, "remember_steps is ", open.remember_steps(),
-                                                      ", this server remembers none: 0 is wanted"));
+  if (open.remember_steps() > kMostRememberedSteps) {
+    return absl::InvalidArgumentError(absl::StrCat(prefix, "remember_steps is ", open.remember_steps(),
+                                                   ", 0 to ", kMostRememberedSteps, " are wanted"));
   }
   if (open.batch_size() < 0) {
     return absl::InvalidArgumentError(
@@ -196,6 +196,7 @@ OpenSessionOptions DecodeOpenTerms(const v1::OpenSession& open) {
   options.batch_size = open.batch_size();
   options.close_with_stream = open.close_with_stream();
   options.take_over = open.take_over();
+  options.remember_steps = open.remember_steps();
   if (open.has_real_time()) {
     const absl::Duration period = absl::Microseconds(open.real_time().period_us());
     const int64_t deadline_us = open.real_time().deadline_us();
@@ -309,6 +310,7 @@ v1::SessionInfo EncodeInfo(const SessionDescription& description) {
   info.set_memory_bytes(description.memory_bytes);
   info.set_idle_ms(absl::ToInt64Milliseconds(description.idle));
   info.set_durability(v1::DURABILITY_NONE);
+  info.set_remember_steps(static_cast<uint32_t>(description.remember_steps));
   if (description.real_time.has_value()) {
     info.mutable_real_time()->set_period_us(absl::ToInt64Microseconds(description.real_time->period));
     info.mutable_real_time()->set_deadline_us(absl::ToInt64Microseconds(description.real_time->deadline));

@@ -120,6 +120,7 @@ SessionInfo DecodeSessionInfo(const v1::SessionInfo& proto) {
   info.memory_bytes = proto.memory_bytes();
   info.idle = absl::Milliseconds(proto.idle_ms());
   info.durability = DecodeDurability(proto.durability());
+  info.remember_steps = proto.remember_steps();
   if (proto.has_real_time()) {
     info.real_time = RealTimeContract{absl::Microseconds(proto.real_time().period_us()),
                                       absl::Microseconds(proto.real_time().deadline_us())};

@@ -21,6 +21,7 @@ Session::Session(Options options, const std::vector<float>& h_0,
     : id_(std::move(options.id)),
       model_(std::move(options.model)),
       batch_size_(options.batch_size),
+      remember_steps_(static_cast<int32_t>(options.remember_steps)),
       tenant_(options.tenant),
       surroundings_(std::move(surroundings)),
       state_(model_.get(), rows()),
@@ -31,9 +32,15 @@ Session::Session(Options options, const std::vector<float>& h_0,
   if (!h_0.empty()) state_.Set(h_0);
 }
 
-int64_t Session::MemoryBytes(const LoadedModel& model, int64_t rows) {
-  return CheckedAdd(SessionState::Bytes(model, rows), kOverheadBytes)
-      .value_or(std::numeric_limits<int64_t>::max());
+int64_t Session::MemoryBytes(const LoadedModel& model, int64_t rows, int64_t remember_steps) {
+  constexpr int64_t kTooMany = std::numeric_limits<int64_t>::max();
+  const int64_t bytes = CheckedAdd(SessionState::Bytes(model, rows), kOverheadBytes).value_or(kTooMany);
+  if (remember_steps == 0) return bytes;
+  const Network& network = model.network();
+  const int64_t remembered =
+      RememberedSteps::Bytes(remember_steps, CheckedMultiply(rows, network.output_size()).value_or(kTooMany),
+                             CheckedMultiply(rows, network.state_size()).value_or(kTooMany));
+  return CheckedAdd(bytes, remembered).value_or(kTooMany);
 }
 
 void Session::Submit(SessionOp op, std::shared_ptr<SessionSink> sink) {
@@ -85,7 +92,8 @@ bool Session::Admit(const SessionOp& op, const SessionSink* sink, SessionOpResul
     refusal->reason = SessionErrorReason::kBarrier;
     return false;
   }
-  refusing_ = false;
+  // One that was sent before makes nothing good.
+  if (op.index == 0 || op.index >= refusal->expected_step) refusing_ = false;
   return true;
 }
 
@@ -96,7 +104,10 @@ absl::Status Session::Fenced() const {
 
 SessionActivity* Session::Enqueue(QueuedOp& queued) {
   if (queued.in_flight) ++in_flight_;
-  if (queued.read == nullptr) places_ahead_ += LogPlaces(queued.op);
+  const SessionOp& op = queued.op;
+  const bool is_new = op.index == 0 || op.index >= ledger_.next() + places_ahead_;
+  if (queued.read == nullptr && is_new) queued.places = LogPlaces(op);
+  places_ahead_ += queued.places;
   const bool first = activity_ == nullptr;
   if (first) activity_ = surroundings_->shelf.Take();
   activity_->queue.push_back(std::move(queued));
@@ -129,6 +140,7 @@ SessionDescription Session::DescribeLocked() const {
   description.next_step = ledger_.next();
   description.max_inflight = surroundings_->max_inflight;
   description.attached = holder_ != nullptr;
+  description.remember_steps = remember_steps_;
   description.memory_bytes = memory_bytes();
   if (real_time_ != nullptr) {
     description.real_time = real_time_->clock.contract();
@@ -208,6 +220,7 @@ void Session::Judge(SessionActivity& activity) {
     result.reason = SessionErrorReason::kFenced;
     return;
   }
+  if (remembered_ != nullptr && Replay(activity)) return;
   StepLedger::Verdict verdict = ledger_.Judge(activity.current.op);
   activity.allowed = verdict.status.ok();
   result.status = std::move(verdict.status);
@@ -217,6 +230,27 @@ void Session::Judge(SessionActivity& activity) {
   const SessionOp& op = activity.current.op;
   if (op.kind == SessionOpKind::kStep && op.time_steps == 1)
     activity.due = real_time_->clock.Due(op.received);
+}
+
+void Session::Apply(const SessionActivity& activity) {
+  const SessionOp& op = activity.current.op;
+  if (LogPlaces(op) == 0) return;
+  ledger_.Applied(LogPlaces(op));
+  if (remember_steps_ == 0) return;
+  if (remembered_ == nullptr) remembered_ = std::make_unique<RememberedSteps>(remember_steps_);
+  remembered_->Add(op, activity.result);
+}
+
+bool Session::Replay(SessionActivity& activity) {
+  const SessionOp& op = activity.current.op;
+  SessionOpResult& result = activity.result;
+  if (!op.refused.ok() || !ledger_.WasApplied(op)) return false;
+  result.status = remembered_->Replay(op, &result);
+  if (result.status.ok()) return true;
+  result.index = op.index;
+  result.reason = SessionErrorReason::kIndex;
+  ledger_.Failed();
+  return true;
 }
 
 void Session::Complete(SessionActivity& activity) {
@@ -229,9 +263,8 @@ void Session::Complete(SessionActivity& activity) {
   }
   {
     absl::MutexLock lock(&mu_);
-    const int64_t places = LogPlaces(current.op);
-    places_ahead_ -= places;
-    if (activity.allowed && result.status.ok()) ledger_.Applied(places);
+    places_ahead_ -= current.places;
+    if (activity.allowed && result.status.ok()) Apply(activity);
     if (activity.allowed && !result.status.ok()) ledger_.Failed();
     if (current.in_flight) --in_flight_;
     Touch();

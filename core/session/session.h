@@ -26,6 +26,7 @@
 #include "core/runtime/loaded_model.h"
 #include "core/session/real_time_budget.h"
 #include "core/session/real_time_contract.h"
+#include "core/session/remembered_steps.h"
 #include "core/session/session_activity.h"
 #include "core/session/session_op.h"
 #include "core/session/session_state.h"
@@ -44,6 +45,7 @@ struct SessionDescription {
   int64_t durable_step = 0;
   int64_t max_inflight = 0;
   bool attached = false;
+  int64_t remember_steps = 0;
   int64_t memory_bytes = 0;
   absl::Duration idle;
   std::optional<RealTimeContract> real_time;
@@ -95,6 +97,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::unique_ptr<RealTimeTerms> real_time;
     Tenant* tenant = nullptr;
     bool close_with_stream = false;
+    int64_t remember_steps = 0;  // Places of the log whose responses are kept.
   };
   using ReadDone = std::function<void(SessionDescription, std::vector<float>)>;
 
@@ -102,8 +105,9 @@ class Session : public std::enable_shared_from_this<Session> {
   // sessions. REQUIRES: executor and clock outlive the session.
   Session(Options options, const std::vector<float>& h_0, std::shared_ptr<SessionSurroundings> surroundings);
 
-  // Bytes that a session of `model` with `rows` batch rows is charged for.
-  static int64_t MemoryBytes(const LoadedModel& model, int64_t rows);
+  // Bytes that a session of `model` with `rows` batch rows, which keeps
+  // `remember_steps` responses, is charged for.
+  static int64_t MemoryBytes(const LoadedModel& model, int64_t rows, int64_t remember_steps = 0);
 
   // Constant for the session's life.
   const std::string& id() const { return id_; }
@@ -112,7 +116,8 @@ class Session : public std::enable_shared_from_this<Session> {
   int64_t batch_size() const { return batch_size_; }
   // Batch rows: 1 where unbatched.
   int64_t rows() const { return batch_size_ == 0 ? 1 : batch_size_; }
-  int64_t memory_bytes() const { return MemoryBytes(*model_, rows()); }
+  int64_t memory_bytes() const { return MemoryBytes(*model_, rows(), remember_steps_); }
+  int64_t remember_steps() const { return remember_steps_; }
   uint64_t epoch() const ABSL_LOCKS_EXCLUDED(mu_) {
     const absl::MutexLock lock(&mu_);
     return epoch_;
@@ -178,6 +183,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void Pump(SessionActivity& activity) ABSL_LOCKS_EXCLUDED(mu_);
   bool TakeNext(SessionActivity& activity) ABSL_LOCKS_EXCLUDED(mu_);
   void Judge(SessionActivity& activity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Answers an operation that was applied before; false where it was not.
+  bool Replay(SessionActivity& activity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Start(SessionActivity& activity) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status CheckValues(const SessionOp& op) const;
   absl::Status StartStep(SessionActivity& activity);
@@ -186,12 +193,15 @@ class Session : public std::enable_shared_from_this<Session> {
   void FinishChunk(SessionActivity& activity, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
   void SetStateNow(SessionActivity& activity);
   void CloseNow(const SessionSink* closer) ABSL_LOCKS_EXCLUDED(mu_);
+  // Enters what ran into the log.
+  void Apply(const SessionActivity& activity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Complete(SessionActivity& activity) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Constant after construction.
   const std::string id_;
   const ModelHandle model_;
   const int64_t batch_size_;
+  const int32_t remember_steps_;
   Tenant* const tenant_;
   const std::shared_ptr<SessionSurroundings> surroundings_;
 
@@ -201,6 +211,7 @@ class Session : public std::enable_shared_from_this<Session> {
   // Here while operations wait or run: then there is a pump.
   std::unique_ptr<SessionActivity> activity_ ABSL_GUARDED_BY(mu_);
   StepLedger ledger_ ABSL_GUARDED_BY(mu_);
+  std::unique_ptr<RememberedSteps> remembered_ ABSL_GUARDED_BY(mu_);  // From the first response on.
   std::unique_ptr<RealTimeTerms> real_time_ ABSL_GUARDED_BY(mu_);
   int64_t places_ahead_ ABSL_GUARDED_BY(mu_) = 0;  // Of the log, that wait or run.
   uint64_t epoch_ ABSL_GUARDED_BY(mu_) = 1;

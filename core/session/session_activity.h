@@ -31,6 +31,7 @@ struct QueuedOp {
   std::function<void(SessionDescription, std::vector<float>)> read;
   uint64_t epoch = 0;      // Under which it was submitted.
   bool in_flight = false;  // Counts against max_inflight.
+  int64_t places = 0;      // Of the log, that are new if all before it succeeds.
 };
 
 struct SessionActivity {

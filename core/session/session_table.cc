@@ -33,6 +33,10 @@ absl::Status CheckOpen(const OpenSessionOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat(
         "session_id is \"", options.id, "\", a form that only the server gives out: leave it empty"));
   }
+  if (options.remember_steps < 0 || options.remember_steps > kMostRememberedSteps) {
+    return absl::InvalidArgumentError(absl::StrCat("remember_steps is ", options.remember_steps, ", 0 to ",
+                                                   kMostRememberedSteps, " are wanted"));
+  }
   if (options.batch_size < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("batch_size is ", options.batch_size, ", must be 0 (unbatched) or at least 1"));
@@ -85,6 +89,11 @@ absl::Status CheckResume(const OpenSessionOptions& options, const SessionRoster:
   if (options.real_time.has_value() && options.real_time != session.Describe().real_time) {
     return absl::InvalidArgumentError(absl::StrCat("real_time is given and not what session \"", session.id(),
                                                    "\" was opened with: leave it out"));
+  }
+  if (options.remember_steps != 0 && options.remember_steps != session.remember_steps()) {
+    return absl::InvalidArgumentError(absl::StrCat("remember_steps is ", options.remember_steps,
+                                                   ", session \"", session.id(), "\" has ",
+                                                   session.remember_steps()));
   }
   const ClientInstance& instance = options.attachment.client_instance;
   const ClientInstance& holder = entry.attachment.client_instance;
@@ -155,7 +164,8 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(OpenSessionOptions o
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionOptions& options) {
   GRUSERVE_RETURN_IF_ERROR(CheckCreate(options));
-  const int64_t bytes = Session::MemoryBytes(*options.model, std::max<int64_t>(options.batch_size, 1));
+  const int64_t bytes =
+      Session::MemoryBytes(*options.model, std::max<int64_t>(options.batch_size, 1), options.remember_steps);
   {
     absl::MutexLock lock(&roster_->mu);
     GRUSERVE_RETURN_IF_ERROR(roster_->Charge(bytes));
@@ -168,7 +178,8 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionO
   }
   auto session = std::make_shared<Session>(
       Session::Options{options.id, options.model, options.batch_size, options.attachment.sink.get(),
-                       *std::move(real_time), options.tenant, options.close_with_stream},
+                       *std::move(real_time), options.tenant, options.close_with_stream,
+                       options.remember_steps},
       options.h_0, surroundings_);
   {
     absl::MutexLock lock(&roster_->mu);

@@ -27,6 +27,8 @@ class SessionRoster;
 
 enum class OpenMode { kCreate, kResume, kCreateOrResume };
 
+constexpr int64_t kMostRememberedSteps = 64;
+
 struct OpenSessionOptions {
   std::string id;  // Empty: minted.
   OpenMode mode = OpenMode::kCreate;
@@ -38,6 +40,9 @@ struct OpenSessionOptions {
   bool take_over = false;
   // Not to be had later: a resumed session keeps what it was opened with.
   std::optional<RealTimeContract> real_time;
+  // Responses that a new session keeps, in places of its log, 0 to kMostRememberedSteps.
+  // 0 for a resumed one, or what it was opened with.
+  int64_t remember_steps = 0;
   // Whose steps a new session's are; null: nobody's in particular. Outlives it.
   Tenant* tenant = nullptr;
   // Whose session it will be; a null sink leaves it detached.

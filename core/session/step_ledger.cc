@@ -47,7 +47,7 @@ StepLedger::Verdict StepLedger::JudgeIndex(const SessionOp& op) const {
                 absl::StrCat("index is ", op.index, ", the next one is ", next_, ": nothing ran")),
             SessionErrorReason::kIndex, op.index};
   }
-  if (LogPlaces(op) <= next_ - op.index) {
+  if (WasApplied(op)) {
     return {absl::OutOfRangeError(absl::StrCat("index is ", op.index, ", already applied; the next one is ",
                                                next_, ", and no response is remembered")),
             SessionErrorReason::kIndex, op.index};

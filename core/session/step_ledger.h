@@ -13,6 +13,9 @@
 
 namespace gruserve {
 
+// Places of the log that `op` takes: a chunk one a time step, a set-state one.
+int64_t LogPlaces(const SessionOp& op);
+
 class StepLedger {
  public:
   struct Verdict {
@@ -35,6 +38,12 @@ class StepLedger {
   // Why an un-indexed step does not run behind the barrier.
   static absl::Status Barred(int64_t expected_step);
 
+  // Whether `op` names places of the log that are all behind it.
+  bool WasApplied(const SessionOp& op) const {
+    return op.kind != SessionOpKind::kClose && op.index > 0 && op.index < next_ &&
+           LogPlaces(op) <= next_ - op.index;
+  }
+
   // The operation last allowed ran, and took so many places of the log.
   void Applied(int64_t places) { next_ += places; }
   // It did not: it must be made good.
@@ -50,9 +59,6 @@ class StepLedger {
   int64_t next_ = 1;
   bool barrier_ = false;
 };
-
-// Places of the log that `op` takes: a chunk one a time step, a set-state one.
-int64_t LogPlaces(const SessionOp& op);
 
 }  // namespace gruserve
 

@@ -1,5 +1,7 @@
 #include "tests/support/session_oracle.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <utility>
 
 namespace gruserve {
@@ -21,9 +23,10 @@ void SessionOracle::Submit(const SessionOp& op, bool foreign, absl::Time now) {
     (*answers_)[op.tag] = *std::move(refusal);
     return;
   }
-  queue_.push_back({.op = op, .counts = !first_close});
+  const bool is_new = op.index == 0 || op.index >= next_ + places_ahead_;
+  queue_.push_back({.op = op, .counts = !first_close, .places = is_new ? Places(op) : 0});
   if (!first_close) ++in_flight_;
-  places_ahead_ += Places(op);
+  places_ahead_ += queue_.back().places;
   Pump(now);
 }
 
@@ -42,7 +45,7 @@ std::optional<SessionOracle::Answer> SessionOracle::RefusalAtOnce(const SessionO
   if (refusing_ && op.kind == SessionOpKind::kStep && op.index == 0) {
     return Answer{.code = absl::StatusCode::kFailedPrecondition, .reason = SessionErrorReason::kBarrier};
   }
-  refusing_ = false;
+  if (op.index == 0 || op.index >= next_ + places_ahead_) refusing_ = false;
   return std::nullopt;
 }
 
@@ -105,6 +108,11 @@ std::optional<SessionOracle::Answer> SessionOracle::Refusal(const Waiting& waiti
   const int64_t places = Places(op);
   if (op.index != 0 && op.index != next_) {
     const bool applied = op.index + places <= next_;
+    if (applied && remember_steps_ > 0) {
+      Answer again = Again(op);
+      barrier_ = was_up || again.code != Code::kOk;
+      return again;
+    }
     return Answer{.code = applied ? Code::kOutOfRange : Code::kFailedPrecondition,
                   .reason = Reason::kIndex,
                   .index = op.index};
@@ -114,13 +122,45 @@ std::optional<SessionOracle::Answer> SessionOracle::Refusal(const Waiting& waiti
 }
 
 void SessionOracle::Finish(const Waiting& waiting, Answer answer, bool ran, absl::Time now) {
-  places_ahead_ -= Places(waiting.op);
-  if (ran) next_ += Places(waiting.op);
+  places_ahead_ -= waiting.places;
+  if (ran) {
+    const int64_t places = Places(waiting.op);
+    for (int64_t i = 0; i < places; ++i) {
+      const auto width = static_cast<std::ptrdiff_t>(answer.output.size()) / places;
+      const auto begin = answer.output.begin() + i * width;
+      log_.push_back(
+          {waiting.op.kind, {begin, begin + width}, i == places - 1 ? answer.state : std::vector<float>()});
+    }
+    next_ += places;
+  }
   if (answer.code == absl::StatusCode::kInternal) barrier_ = true;
   if (waiting.counts) --in_flight_;
   last_done_ = now;
   answer.expected_step = next_;
   (*answers_)[waiting.op.tag] = std::move(answer);
+}
+
+SessionOracle::Answer SessionOracle::Again(const SessionOp& op) {
+  Answer answer{.reason = SessionErrorReason::kIndex, .index = op.index};
+  if (op.index < next_ - std::min(remember_steps_, next_ - 1)) {
+    answer.code = absl::StatusCode::kOutOfRange;
+    return answer;
+  }
+  std::vector<float> output;
+  for (int64_t i = op.index; i < op.index + Places(op); ++i) {
+    const Applied& applied = log_[static_cast<size_t>(i - 1)];
+    if (applied.kind != op.kind) answer.code = absl::StatusCode::kFailedPrecondition;
+    output.insert(output.end(), applied.output.begin(), applied.output.end());
+  }
+  const std::vector<float>& state = log_[static_cast<size_t>(op.index + Places(op) - 2)].state;
+  if (answer.code == absl::StatusCode::kOk && op.return_state && state.empty())
+    answer.code = absl::StatusCode::kOutOfRange;
+  if (answer.code != absl::StatusCode::kOk) return answer;
+  answer.reason = SessionErrorReason::kNone;
+  answer.output = std::move(output);
+  if (op.return_state) answer.state = state;
+  answer.replayed = true;
+  return answer;
 }
 
 SessionOracle::Answer SessionOracle::RunStep(const SessionOp& op) {

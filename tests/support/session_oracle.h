@@ -31,13 +31,19 @@ class SessionOracle {
     int64_t expected_step = 0;
     std::vector<float> output = {};
     std::vector<float> state = {};
+    bool replayed = false;
   };
   // By the operation's tag.
   using Answers = std::map<uint64_t, Answer>;
 
   SessionOracle(const LoadedRandomModel* model, int64_t rows, std::vector<float> h_0, int64_t max_inflight,
-                Answers* answers)
-      : model_(model), rows_(rows), max_inflight_(max_inflight), answers_(answers), state_(std::move(h_0)) {
+                int64_t remember_steps, Answers* answers)
+      : model_(model),
+        rows_(rows),
+        max_inflight_(max_inflight),
+        remember_steps_(remember_steps),
+        answers_(answers),
+        state_(std::move(h_0)) {
     state_.resize(static_cast<size_t>(rows * model->config().state_size()));
   }
 
@@ -65,6 +71,13 @@ class SessionOracle {
     SessionOp op;
     bool fenced = false;
     bool counts = false;
+    int64_t places = 0;
+  };
+  // One place of the log that was applied.
+  struct Applied {
+    SessionOpKind kind = SessionOpKind::kStep;
+    std::vector<float> output;
+    std::vector<float> state;
   };
 
   // What never enters the queue is answered at once.
@@ -72,15 +85,19 @@ class SessionOracle {
   void Pump(absl::Time now);
   // Judges by the rules of the log. Nothing: it may run.
   std::optional<Answer> Refusal(const Waiting& waiting);
+  // The answer to an operation that was applied before.
+  Answer Again(const SessionOp& op);
   void Finish(const Waiting& waiting, Answer answer, bool ran, absl::Time now);
   Answer RunStep(const SessionOp& op);
 
   const LoadedRandomModel* model_;
   int64_t rows_;
   int64_t max_inflight_;
+  int64_t remember_steps_;
   Answers* answers_;
   std::vector<float> state_;
   int64_t next_ = 1;
+  std::vector<Applied> log_;  // All of it.
   bool barrier_ = false;
   bool refusing_ = false;  // Un-indexed steps, since one had no credit.
   bool closing_ = false;

@@ -42,7 +42,7 @@ class SessionRandomTest : public SessionFixture, public ::testing::WithParamInte
   void SetUp() override {
     random_.seed(GetParam());
     const int64_t one = Session::MemoryBytes(*models_[1].handle(), 1);
-    MakeTable({.memory_bytes = 12 * one, .idle_ttl = kIdle, .grace = kGrace, .max_inflight = kMaxInflight});
+    MakeTable({.memory_bytes = 20 * one, .idle_ttl = kIdle, .grace = kGrace, .max_inflight = kMaxInflight});
     for (int i = 0; i < kStreams; ++i) {
       streams_.push_back(std::make_shared<RecordingSink>());
       checked_.push_back(0);
@@ -73,6 +73,7 @@ class SessionRandomTest : public SessionFixture, public ::testing::WithParamInte
       options.batch_size = live->session->batch_size();
     } else {
       options.batch_size = Pick(3);
+      if (Chance(50)) options.remember_steps = Pick(13);
     }
     if (options.mode != OpenMode::kResume && Chance(30)) {
       options.h_0 = RandomFloats(
@@ -84,9 +85,10 @@ class SessionRandomTest : public SessionFixture, public ::testing::WithParamInte
   // Opens, and checks the answer against the rules.
   void Expect(const OpenSessionOptions& options, int stream, Twin* live, const LoadedRandomModel& model) {
     const std::string held_by = live != nullptr && live->holder >= 0 ? instances_[options.id] : "";
-    const int64_t bytes = Session::MemoryBytes(*options.model, std::max<int64_t>(options.batch_size, 1));
+    const int64_t bytes = Session::MemoryBytes(*options.model, std::max<int64_t>(options.batch_size, 1),
+                                               options.remember_steps);
     const bool fits =
-        table_->counters().memory_bytes + bytes <= 12 * Session::MemoryBytes(*models_[1].handle(), 1);
+        table_->counters().memory_bytes + bytes <= 20 * Session::MemoryBytes(*models_[1].handle(), 1);
     absl::StatusCode want = absl::StatusCode::kOk;
     if (live != nullptr && options.mode == OpenMode::kCreate) {
       want = absl::StatusCode::kAlreadyExists;
@@ -103,8 +105,9 @@ class SessionRandomTest : public SessionFixture, public ::testing::WithParamInte
     if (!session.ok()) return;
     Twin& twin = twins_[options.id];
     if (live == nullptr) {
-      twin = {*session, std::make_unique<SessionOracle>(&model, std::max<int64_t>(options.batch_size, 1),
-                                                        options.h_0, kMaxInflight, &answers_)};
+      twin = {*session,
+              std::make_unique<SessionOracle>(&model, std::max<int64_t>(options.batch_size, 1), options.h_0,
+                                              kMaxInflight, options.remember_steps, &answers_)};
       twin.rows = std::max<int64_t>(options.batch_size, 1);
       twin.oracle->set_last_done(clock_.Now());
     } else {
@@ -131,7 +134,7 @@ class SessionRandomTest : public SessionFixture, public ::testing::WithParamInte
       op = StepOp(RandomFloats(random_, time_steps * twin.rows * config.input_size), time_steps);
     }
     if (op.kind != SessionOpKind::kClose) {
-      if (Chance(40)) op.index = std::max<int64_t>(1, twin.oracle->next() + (Chance(70) ? 0 : Pick(7) - 3));
+      if (Chance(40)) op.index = std::max<int64_t>(1, twin.oracle->next() + (Chance(60) ? 0 : Pick(10) - 7));
       if (Chance(5)) op.refused = absl::InvalidArgumentError("input.shape");
     }
     op.return_state = op.kind != SessionOpKind::kClose && Chance(30);
@@ -186,6 +189,8 @@ class SessionRandomTest : public SessionFixture, public ::testing::WithParamInte
       EXPECT_EQ(got.expected_step, want.expected_step) << got.status;
       EXPECT_EQ(got.output, want.output);
       EXPECT_EQ(got.state, want.state);
+      EXPECT_EQ(got.replayed, want.replayed);
+      if (got.replayed) ++replays_;
       answers_.erase(tag);
     }
   }
@@ -195,7 +200,7 @@ class SessionRandomTest : public SessionFixture, public ::testing::WithParamInte
     int64_t bytes = 0;
     int64_t attached = 0;
     for (const auto& [id, twin] : twins_) {
-      bytes += Session::MemoryBytes(*twin.session->model(), twin.rows);
+      bytes += Session::MemoryBytes(*twin.session->model(), twin.rows, twin.session->remember_steps());
       attached += twin.holder >= 0 ? 1 : 0;
       EXPECT_EQ(twin.session->Describe().next_step, twin.oracle->next());
     }
@@ -242,6 +247,7 @@ class SessionRandomTest : public SessionFixture, public ::testing::WithParamInte
   std::map<uint64_t, std::string> sessions_of_;
   std::map<std::pair<const RecordingSink*, std::string>, uint64_t> last_tags_;
   uint64_t tags_ = 0;
+  int replays_ = 0;
 };
 
 TEST_P(SessionRandomTest, EveryAnswerIsTheOracles) {
@@ -269,6 +275,7 @@ TEST_P(SessionRandomTest, EveryAnswerIsTheOracles) {
   EXPECT_GT(table_->counters().evicted_idle + table_->counters().evicted_grace, 20);
   EXPECT_GT(table_->counters().refused_budget, 0);
   EXPECT_GT(table_->counters().resumed, 100);
+  EXPECT_GT(replays_, 100);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, SessionRandomTest, ::testing::Values(1, 2, 3, 4));

@@ -17,10 +17,12 @@ struct Arguments {
   bool json = false;
 };
 
-// The parts of a network; nothing for a GRU alone, which the other fields describe.
+// The parts of a network, in place of what describes a GRU alone.
 void AddParts(const ModelDescription& model, nlohmann::ordered_json* json) {
   if (!model.not_steppable.empty()) (*json)["not_steppable"] = model.not_steppable;
   if (model.hidden_size != 0) return;
+  for (const char* key : {"module", "cell", "hidden_size", "num_layers", "num_directions", "bias"})
+    json->erase(key);
   for (const ModelInput& input : model.inputs) (*json)["inputs"][input.name] = input.size;
   for (const ModelModule& module : model.modules)
     (*json)["modules"].push_back(absl::StrCat(module.name, ": ", module.kind, " -> ", module.output_size));

@@ -6,9 +6,11 @@
 
 #include <cstring>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <vector>
 
+#include "client/cli/cli.h"
 #include "client/client.h"
 #include "tests/support/in_process_server.h"
 #include "tests/support/model_builder.h"
@@ -145,6 +147,18 @@ TEST_F(NetworkInputsTest, WhatCannotStepSaysWhyAndRunsAsASequence) {
   ASSERT_TRUE(last.ok()) << last.status();
   EXPECT_THAT(last->output.shape, ElementsAre(6));
   EXPECT_THAT(last->h_n.shape, ElementsAre(4, 9));
+}
+
+TEST_F(NetworkInputsTest, TheCommandLineDescribesModulesAndStates) {
+  std::istringstream in;
+  std::ostringstream out;
+  std::ostringstream err;
+  EXPECT_EQ(gc::RunCli({"--server", server_.server().address(), "describe", "language"}, {&in, &out, &err}),
+            0);
+  EXPECT_THAT(out.str(), HasSubstr("inputs               {\"input\":1}\n"));
+  EXPECT_THAT(out.str(), HasSubstr("\"embed: Embedding -> 12\",\"gru: GRU -> 20\""));
+  EXPECT_THAT(out.str(), HasSubstr("states               {\"gru\":[2,-1,20]}\n"));
+  EXPECT_THAT(out.str(), testing::Not(HasSubstr("hidden_size")));
 }
 
 TEST_F(NetworkInputsTest, ATensorThatNoModuleUsesFailsTheLoad) {

@@ -8,10 +8,12 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "client/cli/cli.h"
 #include "client/client.h"
 #include "core/model/import/safetensors_reader.h"
 #include "tests/support/in_process_server.h"
@@ -194,6 +196,36 @@ TEST_F(RealNetworkTest, RefusesStatesByTheirNames) {
   EXPECT_THAT(client_.InferSequence(request).status(),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("states[1].name is \"gru1\", which came before")));
+}
+
+TEST_F(RealNetworkTest, ASequenceMayLeaveASessionBehind) {
+  gc::SequenceRequest first = Sequence();
+  first.input = {{kSteps / 2, kStreams, 2}, {x_.begin(), x_.begin() + kSteps * kStreams}};
+  first.output = gc::OutputSelection::kNone;
+  first.keep_session = gc::OpenOptions{.session_id = "prefilled"};
+  const auto half = client_.InferSequence(first);
+  ASSERT_TRUE(half.ok()) << half.status();
+  const auto step = client_.Step(
+      "prefilled", {{kStreams, 2}, {x_.begin() + kSteps * kStreams, x_.begin() + (kSteps + 2) * kStreams}});
+  ASSERT_TRUE(step.ok()) << step.status();
+  const auto whole = client_.InferSequence(Sequence());
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  EXPECT_TRUE(std::equal(step->output.values.begin(), step->output.values.end(),
+                         whole->output.values.begin() + kSteps / 2 * kStreams));
+}
+
+TEST_F(RealNetworkTest, TheCommandLineWritesOneHiddenStateOnly) {
+  for (const std::string command : {"infer", "stream"}) {
+    std::istringstream in("0.5,1\n-1,0.25\n");
+    std::ostringstream out;
+    std::ostringstream err;
+    const std::string h_n = (folder_ / "h_n.npy").string();
+    EXPECT_EQ(gc::RunCli({"--server", server_.server().address(), command, "opus", "--h-n", h_n},
+                         {&in, &out, &err}),
+              1);
+    EXPECT_THAT(err.str(),
+                HasSubstr("the model has 2 hidden states, --h-n writes the one of a model that has one"));
+  }
 }
 
 TEST_F(RealNetworkTest, IsDescribedAndIsNoCell) {

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <string>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "tests/core/network/network_fixture.h"
 #include "tests/support/sequence_arrays.h"
 #include "tests/support/status_matchers.h"
@@ -265,6 +268,35 @@ TEST(NetworkTest, RefusesACallThatKeepsTooMuch) {
   EXPECT_TRUE(run.done());
   EXPECT_THAT(run.status(),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("keeps 1135200000 bytes")));
+}
+
+TEST(NetworkTest, InBf16StepsAndSequencesGiveEqualBitsToo) {
+  if (!CheckProcessorHas(ComputeDtype::kBf16).ok()) {
+    EXPECT_EQ(Network::Create(std::move(kForms[0].Builder().graph), ComputeDtype::kBf16).status(),
+              absl::Status(absl::StatusCode::kFailedPrecondition,
+                           absl::StrCat("node \"gru1\": ",
+                                        std::string(CheckProcessorHas(ComputeDtype::kBf16).message()))));
+    return;
+  }
+  for (const NetworkForm& form : {kForms[0]}) {
+    const auto network = Network::Create(std::move(form.Builder().graph), ComputeDtype::kBf16).value();
+    const auto replica = NetworkReplica::Create(network).value();
+    EXPECT_THAT(network->kernel_fingerprint(), HasSubstr(" bf16 "));
+    NetworkCall sequence(*network, 7, 5, 2);
+    ASSERT_TRUE(replica->RunSequence(sequence.call()).ok());
+    NetworkCall steps(*network, 7, 5, 2);
+    for (int64_t t = 0; t < 7; ++t) {
+      for (int64_t b = 0; b < 5; ++b) {
+        const int64_t row = t * 5 + b;
+        const StepRow step{steps.input.data() + row * network->input_size(),
+                           steps.rows[static_cast<size_t>(b)],
+                           steps.output.data() + row * network->output_size()};
+        ASSERT_TRUE(replica->RunSteps({&step, 1}).ok());
+      }
+    }
+    EXPECT_TRUE(SameBits(steps.output, sequence.output)) << form.name;
+    EXPECT_TRUE(SameBits(steps.states, sequence.states)) << form.name;
+  }
 }
 
 TEST(NetworkTest, AnEmptyCallIsDoneAtOnce) {

@@ -3,8 +3,11 @@
 #include <openssl/evp.h>
 
 #include <array>
+#include <memory>
+#include <span>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
@@ -12,6 +15,9 @@
 #include "core/base/status_macros.h"
 #include "core/model/import/state_dict_importer.h"
 #include "core/network/import/model_config_reader.h"
+#include "core/network/import/onnx/model_folder.h"
+#include "core/network/import/onnx/onnx_importer.h"
+#include "core/network/import/onnx/onnx_reader.h"
 #include "core/network/import/pipeline_importer.h"
 
 namespace gruserve {
@@ -21,12 +27,16 @@ constexpr const char* kSafetensors = "model.safetensors";
 constexpr const char* kOnnx = "model.onnx";
 constexpr const char* kConfig = "model.json";
 
-absl::StatusOr<std::string> Sha256Hex(const std::string& bytes) {
+// Of one part after another.
+absl::StatusOr<std::string> Sha256Hex(const std::vector<std::span<const char>>& parts) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
   unsigned int size = 0;
-  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) {
-    return absl::InternalError("SHA-256 of the weights failed");
-  }
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  bool good = context != nullptr && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1;
+  for (const std::span<const char> part : parts)
+    good = good && EVP_DigestUpdate(context.get(), part.data(), part.size()) == 1;
+  good = good && EVP_DigestFinal_ex(context.get(), digest.data(), &size) == 1;
+  if (!good) return absl::InternalError("SHA-256 of the weights failed");
   return absl::BytesToHexString(std::string(reinterpret_cast<const char*>(digest.data()), size));
 }
 
@@ -37,11 +47,6 @@ absl::Status CheckFiles(const std::filesystem::path& folder) {
   if (has(kSafetensors) && has(kOnnx)) {
     return absl::FailedPreconditionError(
         "model.safetensors and model.onnx are both here, expected one of them");
-  }
-  if (has(kOnnx)) {
-    return absl::FailedPreconditionError(
-        "model.onnx is a format that this version does not read: save the GRU's state_dict as "
-        "model.safetensors");
   }
   return absl::OkStatus();
 }
@@ -58,6 +63,51 @@ absl::StatusOr<std::shared_ptr<const Network>> LoadStateDict(const ModelConfig& 
   return Network::Create(std::move(graph), dtype);
 }
 
+struct Loaded {
+  std::string weights_sha256;
+  std::shared_ptr<const Network> network;
+};
+
+absl::StatusOr<Loaded> LoadSafetensors(const std::filesystem::path& folder, const ModelConfig& config,
+                                       ComputeDtype dtype) {
+  if (config.linear_before_reset.has_value())
+    return absl::InvalidArgumentError(
+        "model.json: linear_before_reset is there, expected it beside a model.onnx only");
+  Loaded loaded;
+  GRUSERVE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Read(folder / kSafetensors));
+  GRUSERVE_ASSIGN_OR_RETURN(loaded.weights_sha256, Sha256Hex({file.contents()}));
+  GRUSERVE_ASSIGN_OR_RETURN(loaded.network, LoadStateDict(config, file, dtype));
+  return loaded;
+}
+
+absl::StatusOr<Loaded> LoadOnnx(const std::filesystem::path& folder, const ModelConfig& config,
+                                ComputeDtype dtype) {
+  if (!config.modules.empty())
+    return absl::InvalidArgumentError(
+        "model.json: modules is there, expected it beside a model.safetensors only: an ONNX file says it "
+        "all");
+  Loaded loaded;
+  Graph graph;
+  {
+    const ModelFolder files(folder);
+    GRUSERVE_ASSIGN_OR_RETURN(const std::string bytes, files.Read(kOnnx, kOnnx));
+    GRUSERVE_ASSIGN_OR_RETURN(const OnnxModel model, ParseOnnx(bytes, &files));
+    // Weights outside of the file are part of what the model is.
+    std::vector<std::span<const char>> parts = {bytes};
+    for (const OnnxTensorPtr& tensor : model.external) {
+      parts.emplace_back(reinterpret_cast<const char*>(tensor->floats.data()),
+                         tensor->floats.size() * sizeof(float));
+      parts.emplace_back(reinterpret_cast<const char*>(tensor->ints.data()),
+                         tensor->ints.size() * sizeof(int64_t));
+    }
+    GRUSERVE_ASSIGN_OR_RETURN(loaded.weights_sha256, Sha256Hex(parts));
+    GRUSERVE_ASSIGN_OR_RETURN(
+        graph, ImportOnnx(model, {.reset_before_confirmed = config.linear_before_reset == false}));
+  }
+  GRUSERVE_ASSIGN_OR_RETURN(loaded.network, Network::Create(std::move(graph), dtype));
+  return loaded;
+}
+
 }  // namespace
 
 absl::StatusOr<ModelHandle> LoadModel(const std::filesystem::path& folder, const std::string& name,
@@ -65,14 +115,12 @@ absl::StatusOr<ModelHandle> LoadModel(const std::filesystem::path& folder, const
   GRUSERVE_RETURN_IF_ERROR(CheckFiles(folder));
   GRUSERVE_ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(folder / kConfig));
   const ComputeDtype dtype = config.compute_dtype.value_or(compute_dtype);
-  std::string weights_sha256;
-  std::shared_ptr<const Network> network;
-  {
-    GRUSERVE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Read(folder / kSafetensors));
-    GRUSERVE_ASSIGN_OR_RETURN(weights_sha256, Sha256Hex(file.contents()));
-    GRUSERVE_ASSIGN_OR_RETURN(network, LoadStateDict(config, file, dtype));
-  }
-  return LoadedModel::Create(name, version, std::move(weights_sha256), std::move(network), num_workers);
+  std::error_code ignored;
+  const bool is_onnx = std::filesystem::exists(folder / kOnnx, ignored);
+  GRUSERVE_ASSIGN_OR_RETURN(
+      Loaded loaded, is_onnx ? LoadOnnx(folder, config, dtype) : LoadSafetensors(folder, config, dtype));
+  return LoadedModel::Create(name, version, std::move(loaded.weights_sha256), std::move(loaded.network),
+                             num_workers);
 }
 
 }  // namespace gruserve

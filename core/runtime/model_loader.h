@@ -14,9 +14,9 @@
 namespace gruserve {
 
 // Reads `folder`, which holds `model.safetensors` (the state_dict of an nn.GRU or
-// nn.GRUCell, or of the modules that `model.json` describes) and perhaps `model.json`,
-// and makes `num_workers` replicas. Without a
-// compute_dtype in model.json it computes in `compute_dtype`. The error is what the
+// nn.GRUCell, or of the modules that `model.json` describes) or `model.onnx`, and
+// perhaps `model.json`, and makes `num_workers` replicas. Without a compute_dtype in
+// model.json it computes in `compute_dtype`. The error is what the
 // repository lists as the reason: it names the file, the tensor, what came and
 // what was wanted.
 absl::StatusOr<ModelHandle> LoadModel(const std::filesystem::path& folder, const std::string& name,

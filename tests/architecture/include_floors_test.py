@@ -47,6 +47,9 @@ class IncludeFloors(unittest.TestCase):
                     self.assertTrue(name.startswith(("core/engine/", "tests/bench/")), f"{name} includes {include}")
                 if include.startswith(("grpcpp/", "grpc/")):
                     self.assertTrue(name.startswith(("server/", "client/", "tests/")), f"{name} includes {include}")
+                if include.startswith("onnx/"):
+                    room = "core/network/import/onnx/"
+                    self.assertTrue(name.startswith((room, f"tests/{room}", "tests/fuzz/")), f"{name} includes {include}")
                 if include.endswith(".pb.h"):
                     self.assertFalse(name.startswith("core/"), f"{name} includes {include}")
 

@@ -54,18 +54,17 @@ double LargestDifference(const std::vector<float>& ours, const std::vector<Numbe
 
 class RealNetworkTest : public testing::Test {
  protected:
-  RealNetworkTest()
-      : server_(Repository()),
+  explicit RealNetworkTest(const std::vector<const char*>& files = {"model.safetensors", "model.json"})
+      : server_(Repository(files)),
         client_(gc::Client::Connect(server_.server().address()).value()),
         witness_(SafetensorsFile::Read(kData / "steps.safetensors").value()),
         x_(Numbers<float>(witness_, "x")),
         y_(Numbers<double>(witness_, "y64")) {}
 
-  const std::filesystem::path& Repository() {
+  const std::filesystem::path& Repository(const std::vector<const char*>& files) {
     const std::filesystem::path version = folder_ / "opus/1";
     std::filesystem::create_directories(version);
-    for (const char* file : {"model.safetensors", "model.json"})
-      std::filesystem::copy_file(kData / file, version / file);
+    for (const char* file : files) std::filesystem::copy_file(kData / file, version / file);
     return folder_.path();
   }
 
@@ -76,6 +75,9 @@ class RealNetworkTest : public testing::Test {
     return request;
   }
 
+  void ExpectASequence(const std::string& first_state);
+  void ExpectFiveConcurrentSessions();
+
   const ScratchFolder folder_;
   InProcessServer server_;
   const gc::Client client_;
@@ -84,7 +86,7 @@ class RealNetworkTest : public testing::Test {
   const std::vector<double> y_;  // [T, B, 1]
 };
 
-TEST_F(RealNetworkTest, RunsAsASequence) {
+void RealNetworkTest::ExpectASequence(const std::string& first_state) {
   const auto result = client_.InferSequence(Sequence());
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_THAT(result->output.shape, ElementsAre(kSteps, kStreams, 1));
@@ -93,7 +95,7 @@ TEST_F(RealNetworkTest, RunsAsASequence) {
   EXPECT_LE(error, kBound);
   EXPECT_EQ(result->gru_cell_count, 2 * kSteps);
   ASSERT_EQ(result->states.size(), 2U);
-  EXPECT_EQ(result->states[0].name, "gru1");
+  EXPECT_EQ(result->states[0].name, first_state);
   EXPECT_THAT(result->states[0].tensor.shape, ElementsAre(1, kStreams, 16));
   EXPECT_LE(LargestDifference(result->states[0].tensor.values, Numbers<double>(witness_, "h1_last64")),
             kBound);
@@ -101,7 +103,7 @@ TEST_F(RealNetworkTest, RunsAsASequence) {
             kBound);
 }
 
-TEST_F(RealNetworkTest, RunsAsFiveConcurrentSessionsWithTheSequencesBits) {
+void RealNetworkTest::ExpectFiveConcurrentSessions() {
   const auto sequence = client_.InferSequence(Sequence());
   ASSERT_TRUE(sequence.ok()) << sequence.status();
   std::vector<std::vector<float>> outputs(kStreams);
@@ -133,6 +135,22 @@ TEST_F(RealNetworkTest, RunsAsFiveConcurrentSessionsWithTheSequencesBits) {
       EXPECT_NEAR(output, y_[at], kBound);
     }
   }
+}
+
+TEST_F(RealNetworkTest, RunsAsASequence) { ExpectASequence("gru1"); }
+
+TEST_F(RealNetworkTest, RunsAsFiveConcurrentSessionsWithTheSequencesBits) { ExpectFiveConcurrentSessions(); }
+
+// The same network as an ONNX file, with its states as inputs.
+class RealOnnxNetworkTest : public RealNetworkTest {
+ protected:
+  RealOnnxNetworkTest() : RealNetworkTest({"model.onnx"}) {}
+};
+
+TEST_F(RealOnnxNetworkTest, RunsAsASequence) { ExpectASequence("h1"); }
+
+TEST_F(RealOnnxNetworkTest, RunsAsFiveConcurrentSessionsWithTheSequencesBits) {
+  ExpectFiveConcurrentSessions();
 }
 
 TEST_F(RealNetworkTest, StatesGoOverByName) {

@@ -36,6 +36,13 @@ absl::Status ReadComputeDtype(const json& value, ModelConfig* config) {
   return Bad(absl::StrCat("compute_dtype is ", QuotedJson(text), R"(, expected "f32" or "bf16")"));
 }
 
+absl::Status ReadLinearBeforeReset(const json& value, ModelConfig* config) {
+  if (value != 0 && value != 1)
+    return Bad(absl::StrCat("linear_before_reset is ", QuotedJson(value.dump()), ", expected 0 or 1"));
+  config->linear_before_reset = value == 1;
+  return absl::OkStatus();
+}
+
 // Puts the file's name before the message.
 absl::Status InFile(const absl::Status& status) { return Bad(std::string(status.message())); }
 
@@ -67,6 +74,7 @@ struct Key {
 };
 constexpr Key kKeys[] = {{"compute_dtype", ReadComputeDtype},
                          {"inputs", ReadInputs},
+                         {"linear_before_reset", ReadLinearBeforeReset},
                          {"modules", ReadModules},
                          {"output", ReadOutput}};
 

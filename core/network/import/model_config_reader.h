@@ -19,6 +19,9 @@ namespace gruserve {
 // What the file says; nothing where it is silent.
 struct ModelConfig {
   std::optional<ComputeDtype> compute_dtype;  // "compute_dtype": "f32" or "bf16".
+  // "linear_before_reset": 0 or 1, of an ONNX file's GRUs: 0 confirms what PyTorch's
+  // exporter writes by mistake.
+  std::optional<bool> linear_before_reset;
   // What stands around the GRU (pipeline_importer.h). Empty: the weights say it all.
   std::vector<ModuleConfig> modules;
   // Of a model with modules; empty: one, whose size the first module says.

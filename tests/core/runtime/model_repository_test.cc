@@ -72,7 +72,7 @@ TEST_F(ModelRepositoryTest, ListsFailedVersionsWithTheirReasonAndServesTheOthers
   EXPECT_THAT(by_name["bad"].reason, HasSubstr("safetensors: the header's length"));
   EXPECT_THAT(by_name["empty"].reason, HasSubstr("model.safetensors does not exist"));
   EXPECT_THAT(by_name["both"].reason, HasSubstr("expected one of them"));
-  EXPECT_THAT(by_name["onnx"].reason, HasSubstr("model.onnx"));
+  EXPECT_THAT(by_name["onnx"].reason, HasSubstr("onnx: the file is no ONNX protobuf"));
   EXPECT_THAT(by_name["config"].reason, HasSubstr(R"(model.json: the key "compute" is not known)"));
 }
 

@@ -85,6 +85,7 @@ struct OnnxModel {
   std::vector<OnnxPort> inputs;  // Without those that have an initializer.
   std::vector<OnnxPort> outputs;
   std::map<std::string, OnnxTensorPtr> initializers;
+  std::vector<OnnxTensorPtr> external;  // Those of them that stand in other files.
   std::vector<OnnxNode> nodes;
   int64_t parameter_count = 0;
 };

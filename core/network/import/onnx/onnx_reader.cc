@@ -182,6 +182,7 @@ absl::Status ReadInitializers(const onnx::GraphProto& graph, const ModelFolder* 
     const std::string what = absl::StrCat("initializer ", PrintableOnnx(proto.name()), ": ");
     GRUSERVE_ASSIGN_OR_RETURN(OnnxTensorPtr tensor,
                               ReadOnnxTensor(absl::StrCat("onnx: ", what), proto, folder));
+    if (proto.external_data_size() != 0) model->external.push_back(tensor);
     model->parameter_count += static_cast<int64_t>(tensor->floats.size());
     if (proto.name().empty() || !model->initializers.emplace(proto.name(), std::move(tensor)).second)
       return Bad(absl::StrCat(what, proto.name().empty() ? "has no name" : "comes twice"));

@@ -195,11 +195,10 @@ absl::StatusOr<OnnxTensor> Concatenated(const std::vector<const OnnxTensor*>& te
   std::vector<int64_t> shape = tensors.front()->shape;
   for (size_t i = 1; i < tensors.size(); ++i) {
     std::vector<int64_t> other = tensors[i]->shape;
-    if (other.size() == shape.size()) std::swap(other[at], shape[at]);
+    if (other.size() == shape.size()) other[at] = shape[at];
     if (other != shape || tensors[i]->is_float != tensors[0]->is_float)
       return Bad(absl::StrCat("joins ", ShapeText(tensors[0]->shape), " and ", ShapeText(tensors[i]->shape),
                               " along axis ", axis));
-    std::swap(other[at], shape[at]);
     const std::optional<int64_t> sum = CheckedAdd(shape[at], tensors[i]->shape[at]);
     if (!sum) return Bad("gives a shape that is too large");
     shape[at] = *sum;

@@ -101,7 +101,9 @@ TEST_P(BadConfigTest, IsRefusedByName) {
 
 constexpr BadConfig kBadConfigs[] = {
     {"UnknownKey", R"({"compute_dtyp": "bf16"})",
-     R"(the key "compute_dtyp" is not known, those known are: compute_dtype, inputs, modules, output)"},
+     R"(the key "compute_dtyp" is not known, those known are: compute_dtype, inputs, linear_before_reset, modules, output)"},
+    {"LinearBeforeReset", R"({"linear_before_reset": true})",
+     R"(linear_before_reset is "true", expected 0 or 1)"},
     {"WrongType", R"({"compute_dtype": 16})",
      R"(compute_dtype is a JSON number, expected the string "f32" or "bf16")"},
     {"Null", R"({"compute_dtype": null})", "compute_dtype is a JSON null"},

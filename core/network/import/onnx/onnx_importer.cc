@@ -1,5 +1,6 @@
 #include "core/network/import/onnx/onnx_importer.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <set>
 #include <string>
@@ -38,9 +39,10 @@ std::vector<const OnnxNode*> NeededNodes(const OnnxModel& model) {
     bool is_needed = false;
     for (const std::string& output : node->outputs) is_needed = is_needed || wanted.contains(output);
     if (!is_needed) continue;
-    needed.insert(needed.begin(), &*node);
+    needed.push_back(&*node);
     wanted.insert(node->inputs.begin(), node->inputs.end());
   }
+  std::reverse(needed.begin(), needed.end());
   return needed;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <memory>
+#include <variant>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -32,6 +33,20 @@ const char* KindText(OnnxValue::Kind kind) {
       return "a state after the call";
   }
   return "";
+}
+
+// Trained numbers that a node of the graph keeps.
+int64_t WeightsOf(const GraphOp& op) {
+  if (const auto* const dense = std::get_if<DenseNode>(&op))
+    return static_cast<int64_t>(dense->weight.size());
+  if (const auto* const table = std::get_if<EmbeddingNode>(&op))
+    return static_cast<int64_t>(table->table.size());
+  if (const auto* const gru = std::get_if<GruNode>(&op)) return gru->network.parameter_count;
+  const auto* const cell = std::get_if<CellNode>(&op);
+  if (cell == nullptr) return 0;
+  int64_t sum = 0;
+  for (const GraphNode& node : cell->body->nodes) sum += WeightsOf(node.op);
+  return sum;
 }
 
 }  // namespace
@@ -110,6 +125,11 @@ absl::StatusOr<ValueId> OnnxScope::Append(const std::string& name, GraphOp op, s
     return Bad(absl::StrCat("gives ", width, " features, expected 1 to ", kMaxWidth));
   if (static_cast<int64_t>(graph.nodes.size()) >= kMaxNodes)
     return Bad(absl::StrCat("is more than ", kMaxNodes, " steps into the network"));
+  // A small file may name one large matrix many times.
+  weights_ += WeightsOf(op);
+  const int64_t allowed = 4 * (kMaxGrownElements + model.parameter_count);
+  if (weights_ > allowed)
+    return Bad(absl::StrCat("brings the weights to ", weights_, " numbers, expected up to ", allowed));
   graph.nodes.push_back({.name = name, .op = std::move(op), .inputs = std::move(inputs)});
   widths.push_back(width);
   return static_cast<ValueId>(widths.size()) - 1;

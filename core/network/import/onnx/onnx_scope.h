@@ -89,6 +89,7 @@ class OnnxScope {
  private:
   const OnnxValue missing_;
   int64_t folded_elements_ = 0;
+  int64_t weights_ = 0;  // Of all nodes of the graph.
 };
 
 }  // namespace gruserve

@@ -1,0 +1,62 @@
+#!/usr/bin/python3
+"""Makes tests/fuzz/corpus/onnx: tiny networks by PyTorch's exporter, a few hundred bytes each.
+
+    tests/fuzz/generate_corpus.py          (Debian 12: apt-get install python3-torch)
+"""
+import pathlib
+
+import torch
+from torch import nn
+
+CORPUS = pathlib.Path(__file__).resolve().parent / "corpus" / "onnx"
+
+
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.gru, self.norm, self.fc = nn.Embedding(3, 2), nn.GRU(2, 2, 2), nn.LayerNorm(2), nn.Linear(2, 3)
+
+    def forward(self, x, h):
+        y, h = self.gru(self.embed(x), h)
+        return torch.log_softmax(self.fc(self.norm(y)), -1), h
+
+
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru, self.fc = nn.GRU(2, 2, bidirectional=True, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x):
+        y, _ = self.gru(x)
+        return torch.cat([torch.tanh(self.fc(y)) * 2 - 1, y[..., 1:3], nn.functional.gelu(x)], -1)
+
+
+class Last(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru, self.norm, self.fc = nn.GRU(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 1)
+
+    def forward(self, x):
+        y, h = self.gru(x)
+        return torch.relu(self.norm(h[-1])).sqrt() + self.fc(y[-1]) / 3
+
+
+def export(name, model, arguments, inputs, axes, opset=13):
+    torch.onnx.export(model.eval(), arguments, str(CORPUS / name), opset_version=opset, input_names=inputs,
+                      output_names=["y"], dynamic_axes=axes)
+
+
+def main():
+    torch.manual_seed(1)
+    both = {"x": {0: "b", 1: "t"}}
+    export("words_13", Words(), (torch.zeros(2, 2, dtype=torch.long), torch.zeros(2, 2, 2)), ["x", "h"],
+           {"x": {0: "t", 1: "b"}, "h": {1: "b"}})
+    export("words_17", Words(), (torch.zeros(2, 2, dtype=torch.long), torch.zeros(2, 2, 2)), ["x", "h"],
+           {"x": {0: "t", 1: "b"}, "h": {1: "b"}}, 17)
+    export("both_11", Both(), (torch.zeros(2, 2, 2),), ["x"], both, 11)
+    export("both_13", Both(), (torch.zeros(2, 2, 2),), ["x"], both)
+    export("last", Last(), (torch.zeros(2, 2, 2),), ["x"], {"x": {0: "t", 1: "b"}})
+
+
+if __name__ == "__main__":
+    main()

@@ -139,12 +139,13 @@ void MergeStates(const std::string& name, const std::vector<OnnxBlock>& blocks, 
     const auto state = static_cast<int64_t>(i);
     renumbered[i] = static_cast<int64_t>(kept.size());
     if (state == target)
-      kept.push_back(std::move(merged));
+      kept.emplace_back();
     else if (!place.contains(state))
       kept.push_back(std::move(states[i]));
     else
       renumbered[i] = renumbered[static_cast<size_t>(target)];
   }
+  kept[static_cast<size_t>(renumbered[static_cast<size_t>(target)])] = std::move(merged);
   const auto move_up = [&](int64_t* state, int64_t* block) {
     if (place.contains(*state)) *block += place[*state];
     *state = renumbered[static_cast<size_t>(*state)];

@@ -15,6 +15,7 @@ FLOORS = {
     "core/model": ["core/base", "core/engine"],
     "core/network": ["core/base", "core/engine", "core/model"],
     "core/runtime": ["core/base", "core/engine", "core/model", "core/network"],
+    "core/store": ["core/base"],
     "core/session": ["core/base", "core/engine", "core/model", "core/network", "core/runtime"],
     "server": ["core/base", "core/engine", "core/model", "core/network", "core/runtime", "core/session", "gruserve/v1"],
     "client": ["core/base", "gruserve/v1"],

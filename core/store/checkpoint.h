@@ -1,0 +1,86 @@
+// What of a session outlives its server: where it stands in its log and its hidden
+// state, and their portable form. A plain value; the functions are thread-safe.
+//
+// The bytes, all numbers little-endian, `text` being a u16 length and so many bytes:
+//
+//   offset  size  what
+//        0     8  magic "GRUSCKPT"
+//        8     4  u32 version of this form: 1
+//       12     8  u64 length of the whole, this field and the checksum included
+//       20     8  i64 model version, at least 1
+//       28     8  i64 batch size: 0 unbatched, n rows
+//       36     8  i64 step: the index of the last operation applied, 0 before the first
+//       44     8  u64 epoch under which it was written
+//       52     8  u64 digest of the inputs up to `step`, 0 where none is kept
+//       60        text  model name
+//                 text  SHA-256 of the weights file, hex
+//                 text  kernel fingerprint: what decides the bits of a result
+//                 u16   number of state tensors, each:
+//                   text  name
+//                   u8    rank, at most 8
+//                   i64   each dimension, at least 0
+//                 f32   their elements, tensor after tensor, row-major
+//                 u32   number of remembered responses, oldest first, each:
+//                   i64   index of the operation
+//                   i64   places of the log it took
+//                   u64   number of output elements, and so many f32
+//                   u64   number of state elements, and so many f32
+//      end-8   8  u64 XXH3 (64 bits, seed 0) of all bytes before it
+
+#ifndef GRUSERVE_CORE_STORE_CHECKPOINT_H_
+#define GRUSERVE_CORE_STORE_CHECKPOINT_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace gruserve {
+
+// One named hidden state of a network.
+struct StateTensorShape {
+  std::string name;
+  std::vector<int64_t> dims;
+
+  bool operator==(const StateTensorShape&) const = default;
+};
+
+// A response that is sent again where its operation comes again.
+struct RememberedResponse {
+  int64_t index = 0;
+  int64_t places = 1;
+  std::vector<float> output;
+  std::vector<float> state;
+
+  bool operator==(const RememberedResponse&) const = default;
+};
+
+struct Checkpoint {
+  std::string model_name;
+  int64_t model_version = 1;
+  std::string weights_sha256;
+  std::string kernel_fingerprint;
+  int64_t batch_size = 0;
+  int64_t step = 0;
+  uint64_t epoch = 0;
+  uint64_t input_digest = 0;
+  std::vector<StateTensorShape> state_shapes;
+  std::vector<float> state;  // Of all state tensors, one after the other.
+  std::vector<RememberedResponse> remembered;
+
+  bool operator==(const Checkpoint&) const = default;
+};
+
+// REQUIRES: texts of at most 65535 bytes, at most 65535 tensors of rank 8 or less,
+// and as many elements of `state` as the shapes say.
+std::string EncodeCheckpoint(const Checkpoint& checkpoint);
+
+// The inverse. The bytes may come from anywhere: whatever is wrong with them is an
+// InvalidArgument that names the field, and nothing is allocated beyond their own size.
+absl::StatusOr<Checkpoint> DecodeCheckpoint(std::string_view bytes);
+
+}  // namespace gruserve
+
+#endif  // GRUSERVE_CORE_STORE_CHECKPOINT_H_

@@ -21,7 +21,7 @@ static_assert(std::endian::native == std::endian::little, "floats are copied as 
 
 constexpr std::string_view kMagic = "GRUSCKPT";
 constexpr uint32_t kVersion = 1;
-constexpr size_t kHeaderBytes = 60;
+constexpr size_t kHeaderBytes = 65;
 constexpr size_t kChecksumBytes = 8;
 constexpr size_t kMaxRank = 8;
 
@@ -120,6 +120,13 @@ absl::Status TakeHeader(Reader& reader, Checkpoint* checkpoint) {
   GRUSERVE_RETURN_IF_ERROR(reader.Take("step", &checkpoint->step));
   GRUSERVE_RETURN_IF_ERROR(reader.Take("epoch", &checkpoint->epoch));
   GRUSERVE_RETURN_IF_ERROR(reader.Take("input_digest", &checkpoint->input_digest));
+  uint8_t durability = 0;
+  GRUSERVE_RETURN_IF_ERROR(reader.Take("remember_steps", &checkpoint->remember_steps));
+  GRUSERVE_RETURN_IF_ERROR(reader.Take("durability", &durability));
+  if (durability < 1 || durability > 3) {
+    return Wrong("durability", absl::StrCat("is ", static_cast<int>(durability), ", must be 1, 2 or 3"));
+  }
+  checkpoint->durability = static_cast<Durability>(durability);
   if (checkpoint->model_version < 1) {
     return Wrong("model_version", absl::StrCat("is ", checkpoint->model_version, ", must be at least 1"));
   }
@@ -170,18 +177,13 @@ absl::Status TakeState(Reader& reader, Checkpoint* checkpoint) {
 absl::Status TakeRemembered(Reader& reader, Checkpoint* checkpoint) {
   uint32_t count = 0;
   GRUSERVE_RETURN_IF_ERROR(reader.Take("remembered", &count));
+  if (count > checkpoint->step) {
+    return Wrong("remembered", absl::StrCat("has ", count, " responses, the steps are ", checkpoint->step));
+  }
   for (uint32_t i = 0; i < count; ++i) {
     const std::string field = absl::StrCat("remembered[", i, "]");
     RememberedResponse response;
     uint64_t size = 0;
-    GRUSERVE_RETURN_IF_ERROR(reader.Take(absl::StrCat(field, ".index"), &response.index));
-    GRUSERVE_RETURN_IF_ERROR(reader.Take(absl::StrCat(field, ".places"), &response.places));
-    if (response.index < 1 || response.places < 1 || response.index > checkpoint->step ||
-        response.places > checkpoint->step - response.index + 1) {
-      return Wrong(absl::StrCat(field, ".index"),
-                   absl::StrCat("is ", response.index, " for ", response.places,
-                                " places, not among steps 1 to ", checkpoint->step));
-    }
     GRUSERVE_RETURN_IF_ERROR(reader.Take(absl::StrCat(field, ".output"), &size));
     GRUSERVE_RETURN_IF_ERROR(reader.TakeFloats(absl::StrCat(field, ".output"), size, &response.output));
     GRUSERVE_RETURN_IF_ERROR(reader.Take(absl::StrCat(field, ".state"), &size));
@@ -202,6 +204,8 @@ std::string EncodeCheckpoint(const Checkpoint& checkpoint) {
   Put(&bytes, checkpoint.step);
   Put(&bytes, checkpoint.epoch);
   Put(&bytes, checkpoint.input_digest);
+  Put(&bytes, checkpoint.remember_steps);
+  Put(&bytes, static_cast<uint8_t>(checkpoint.durability));
   PutText(&bytes, checkpoint.model_name);
   PutText(&bytes, checkpoint.weights_sha256);
   PutText(&bytes, checkpoint.kernel_fingerprint);
@@ -214,8 +218,6 @@ std::string EncodeCheckpoint(const Checkpoint& checkpoint) {
   PutFloats(&bytes, checkpoint.state);
   Put(&bytes, static_cast<uint32_t>(checkpoint.remembered.size()));
   for (const RememberedResponse& response : checkpoint.remembered) {
-    Put(&bytes, response.index);
-    Put(&bytes, response.places);
     Put(&bytes, uint64_t{response.output.size()});
     PutFloats(&bytes, response.output);
     Put(&bytes, uint64_t{response.state.size()});

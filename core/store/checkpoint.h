@@ -12,7 +12,9 @@
 //       36     8  i64 step: the index of the last operation applied, 0 before the first
 //       44     8  u64 epoch under which it was written
 //       52     8  u64 digest of the inputs up to `step`, 0 where none is kept
-//       60        text  model name
+//       60     4  u32 steps whose responses the session remembers
+//       64     1  u8 durability: 1 none, 2 asynchronous, 3 synchronous
+//       65        text  model name
 //                 text  SHA-256 of the weights file, hex
 //                 text  kernel fingerprint: what decides the bits of a result
 //                 u16   number of state tensors, each:
@@ -20,10 +22,8 @@
 //                   u8    rank, at most 8
 //                   i64   each dimension, at least 0
 //                 f32   their elements, tensor after tensor, row-major
-//                 u32   number of remembered responses, oldest first, each:
-//                   i64   index of the operation
-//                   i64   places of the log it took
-//                   u64   number of output elements, and so many f32
+//                 u32   number of remembered responses, the last being of `step`, each:
+//                   u64   number of output elements, and so many f32; none for a state set
 //                   u64   number of state elements, and so many f32
 //      end-8   8  u64 XXH3 (64 bits, seed 0) of all bytes before it
 
@@ -36,6 +36,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/store/durability.h"
 
 namespace gruserve {
 
@@ -47,11 +48,9 @@ struct StateTensorShape {
   bool operator==(const StateTensorShape&) const = default;
 };
 
-// A response that is sent again where its operation comes again.
+// What was answered to the operation at one place of the log, to answer it again.
 struct RememberedResponse {
-  int64_t index = 0;
-  int64_t places = 1;
-  std::vector<float> output;
+  std::vector<float> output;  // Empty where it set the state.
   std::vector<float> state;
 
   bool operator==(const RememberedResponse&) const = default;
@@ -66,9 +65,11 @@ struct Checkpoint {
   int64_t step = 0;
   uint64_t epoch = 0;
   uint64_t input_digest = 0;
+  uint32_t remember_steps = 0;
+  Durability durability = Durability::kNone;
   std::vector<StateTensorShape> state_shapes;
-  std::vector<float> state;  // Of all state tensors, one after the other.
-  std::vector<RememberedResponse> remembered;
+  std::vector<float> state;                    // Of all state tensors, one after the other.
+  std::vector<RememberedResponse> remembered;  // Of the last places, up to `step`.
 
   bool operator==(const Checkpoint&) const = default;
 };

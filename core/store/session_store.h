@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -61,6 +62,10 @@ struct Acquired {
   std::string message;  // Where not kOk.
   bool created = false;
   uint64_t epoch = 0;
+  // Whose record it was until now, where it was there: a server that acquires what it
+  // has already learns here whether anybody else had it meanwhile.
+  uint64_t previous_epoch = 0;
+  std::string previous_owner;
   // Of a record that was there: its newest checkpoint that can be read. With
   // kDamaged the epoch has risen and there is none.
   std::optional<Checkpoint> checkpoint;
@@ -104,9 +109,12 @@ class SessionStore {
  public:
   virtual ~SessionStore() = default;
 
-  // Creates or takes over one record: kOk, kExists, kAbsent, kDamaged, kUnavailable.
-  // The first epoch is 1. Asking again after an answer that was lost does no harm.
-  virtual Acquired Acquire(const AcquireRequest& request) = 0;
+  // Creates or takes over records, each on its own terms and in their order, together
+  // where the store can: kOk, kExists, kAbsent, kDamaged, kUnavailable. The first epoch
+  // is 1. Asking again after an answer that was lost does no harm. As many results as
+  // requests.
+  virtual std::vector<Acquired> AcquireBatch(std::span<const AcquireRequest> requests) = 0;
+  Acquired Acquire(const AcquireRequest& request) { return std::move(AcquireBatch({&request, 1}).front()); }
 
   // Writes checkpoints, each on its own terms, together where the store can: kOk (it
   // is as durable as the store makes it), kAbsent, kFenced, kStale, kUnavailable

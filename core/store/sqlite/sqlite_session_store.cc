@@ -26,6 +26,14 @@ StoreResult Failure(const absl::Status& status) {
   return {damaged ? StoreOutcome::kDamaged : StoreOutcome::kUnavailable, std::string(status.message())};
 }
 
+Acquired Refused(const absl::Status& status) {
+  Acquired acquired;
+  StoreResult failure = Failure(status);
+  acquired.outcome = failure.outcome;
+  acquired.message = std::move(failure.message);
+  return acquired;
+}
+
 StoreResult Absent(const std::string& id) {
   return {StoreOutcome::kAbsent, absl::StrCat("the store has no session \"", id, "\"")};
 }
@@ -138,16 +146,16 @@ int64_t SqliteSessionStore::Expiry(absl::Duration ttl) const {
   return absl::ToUnixMillis(clock_->Now() + ttl);
 }
 
-Acquired SqliteSessionStore::Acquire(const AcquireRequest& request) {
-  Acquired acquired;
+std::vector<Acquired> SqliteSessionStore::AcquireBatch(std::span<const AcquireRequest> requests) {
+  std::vector<Acquired> acquired(requests.size());
   absl::MutexLock lock(&mu_);
-  const absl::Status status =
-      Transact([&](Connection& connection) { return AcquireIn(connection, request, &acquired); });
-  if (status.ok()) return acquired;
-  acquired = {};
-  const StoreResult failure = Failure(status);
-  acquired.outcome = failure.outcome;
-  acquired.message = failure.message;
+  const absl::Status status = Transact([&](Connection& connection) {
+    for (size_t i = 0; i < requests.size(); ++i) {
+      GRUSERVE_RETURN_IF_ERROR(AcquireIn(connection, requests[i], &acquired[i]));
+    }
+    return absl::OkStatus();
+  });
+  if (!status.ok()) acquired.assign(requests.size(), Refused(status));
   return acquired;
 }
 
@@ -173,6 +181,8 @@ absl::Status SqliteSessionStore::AcquireIn(Connection& connection, const Acquire
   const std::string newest = connection.find.Bytes(3);
   const std::string previous = connection.find.Bytes(4);
   connection.find.Reset();
+  acquired->previous_epoch = static_cast<uint64_t>(epoch);
+  acquired->previous_owner = owner;
   const bool again = owner == request.owner;  // The answer to an earlier call was lost.
   acquired->epoch = static_cast<uint64_t>(again ? epoch : epoch + 1);
   if (request.mode == AcquireMode::kCreate) {
@@ -286,12 +296,7 @@ Acquired SqliteSessionStore::Get(const std::string& id) {
     connection.find.Reset();
     return absl::OkStatus();
   });
-  if (status.ok()) return acquired;
-  acquired = {};
-  const StoreResult failure = Failure(status);
-  acquired.outcome = failure.outcome;
-  acquired.message = failure.message;
-  return acquired;
+  return status.ok() ? acquired : Refused(status);
 }
 
 absl::StatusOr<StoredPage> SqliteSessionStore::List(const std::string& next, int64_t limit) {

@@ -33,7 +33,8 @@ class SqliteSessionStore : public SessionStore {
   static absl::StatusOr<std::unique_ptr<SqliteSessionStore>> Open(const std::string& path, Clock* clock);
   ~SqliteSessionStore() override;
 
-  Acquired Acquire(const AcquireRequest& request) override ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<Acquired> AcquireBatch(std::span<const AcquireRequest> requests) override
+      ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<StoreResult> PutBatch(std::span<const StorePut> puts) override ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<StoreResult> Renew(std::span<const StoreClaim> claims, absl::Duration ttl) override
       ABSL_LOCKS_EXCLUDED(mu_);

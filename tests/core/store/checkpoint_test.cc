@@ -25,14 +25,16 @@ Checkpoint Sample() {
   checkpoint.step = 41;
   checkpoint.epoch = 7;
   checkpoint.input_digest = 0x0123456789abcdef;
+  checkpoint.remember_steps = 2;
+  checkpoint.durability = Durability::kSync;
   checkpoint.state_shapes = {{"a", {1, 2, 3}}, {"b", {2, 2, 1}}};
   checkpoint.state = {1, -2, 3, -4, 5, -6, 0.5f, -0.0f, std::numeric_limits<float>::infinity(), 1e-42f};
-  checkpoint.remembered = {{40, 1, {1, 2}, {}}, {41, 1, {3, 4}, {5}}};
+  checkpoint.remembered = {{{1, 2}, {}}, {{3, 4}, {5}}};
   return checkpoint;
 }
 
 // Where the texts of Sample() lie.
-constexpr size_t kNameAt = 60;
+constexpr size_t kNameAt = 65;
 constexpr size_t kTensorsAt = kNameAt + (2 + 4) + (2 + 64) + (2 + 16);
 constexpr size_t kRankAt = kTensorsAt + 2 + 2 + 1;
 constexpr size_t kDimsAt = kRankAt + 1;
@@ -82,7 +84,7 @@ TEST(CheckpointTest, LiesAsDocumented) {
   EXPECT_EQ(bytes.substr(52, 8), "\xef\xcd\xab\x89\x67\x45\x23\x01");
   EXPECT_EQ(bytes.substr(kNameAt, 6), std::string("\4\0demo", 6));
   EXPECT_EQ(bytes.substr(kTensorsAt, 6), std::string("\2\0\1\0a\3", 6));
-  EXPECT_EQ(bytes.substr(kRememberedAt, 5), std::string("\2\0\0\0\50", 5));
+  EXPECT_EQ(bytes.substr(kRememberedAt, 5), std::string("\2\0\0\0\2", 5));
   EXPECT_EQ(bytes, Sealed(bytes));
 }
 
@@ -144,12 +146,11 @@ TEST(CheckpointTest, HostileBytesAreRefusedByName) {
       {"huge dim", [](std::string* b) { Poke(b, kDimsAt, int64_t{1} << 62); },
        "state_tensors[0].dims are negative"},
       {"large dim", [](std::string* b) { Poke(b, kDimsAt, int64_t{1} << 40); }, "checkpoint.state needs"},
+      {"durability", [](std::string* b) { Poke(b, 64, uint8_t{4}); }, "checkpoint.durability is 4"},
       {"many remembered", [](std::string* b) { Poke(b, kRememberedAt, 0xffffffffu); },
-       "checkpoint.remembered[2]"},
-      {"remembered later", [](std::string* b) { Poke(b, kRememberedAt + 4, int64_t{42}); },
-       "remembered[0].index is 42"},
-      {"remembered places", [](std::string* b) { Poke(b, kRememberedAt + 12, int64_t{3}); }, "for 3 places"},
-      {"huge output", [](std::string* b) { Poke(b, kRememberedAt + 20, ~uint64_t{0}); },
+       "checkpoint.remembered has 4294967295 responses, the steps are 41"},
+      {"more remembered", [](std::string* b) { Poke(b, kRememberedAt, 3u); }, "checkpoint.remembered[2]"},
+      {"huge output", [](std::string* b) { Poke(b, kRememberedAt + 4, ~uint64_t{0}); },
        "remembered[0].output needs"},
       {"trailing", [](std::string* b) { b->insert(b->size() - 8, "xyz"); },
        "checkpoint.end is followed by 3 bytes"},

@@ -71,7 +71,23 @@ TEST_F(SqliteSessionStoreTest, TheModesOfAcquire) {
   EXPECT_EQ(resumed.outcome, StoreOutcome::kOk);
   EXPECT_FALSE(resumed.created);
   EXPECT_EQ(resumed.epoch, 2u);
+  EXPECT_EQ(resumed.previous_epoch, 1u);
+  EXPECT_EQ(resumed.previous_owner, "x");
   EXPECT_EQ(resumed.checkpoint, At(0));
+}
+
+TEST_F(SqliteSessionStoreTest, ABatchOfAcquiresIsInItsOrder) {
+  const auto store = OpenStore();
+  const std::string first = EncodeCheckpoint(At(0));
+  const std::vector<AcquireRequest> requests = {{"a", AcquireMode::kCreate, "x", first, 0},
+                                                {"b", AcquireMode::kResume, "x", first, 0},
+                                                {"a", AcquireMode::kResume, "y", first, 0}};
+  const std::vector<Acquired> acquired = store->AcquireBatch(requests);
+  ASSERT_EQ(acquired.size(), 3u);
+  EXPECT_TRUE(acquired[0].created);
+  EXPECT_EQ(acquired[1].outcome, StoreOutcome::kAbsent);
+  EXPECT_EQ(acquired[2].epoch, 2u);
+  EXPECT_EQ(acquired[2].previous_owner, "x");
 }
 
 TEST_F(SqliteSessionStoreTest, ALostAnswerToAcquireMayBeAskedForAgain) {

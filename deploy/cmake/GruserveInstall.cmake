@@ -1,11 +1,15 @@
 # What `cmake --install` puts where: both programs, the C++ client library with
-# its package for find_package(gruserve), and the contract as .proto files.
+# its package for find_package(gruserve), the contract as .proto files, and the Python package.
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/gruserve)
 
 install(TARGETS gruserve-server gruserve RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/proto/gruserve ${PROJECT_SOURCE_DIR}/proto/grpc
   DESTINATION ${CMAKE_INSTALL_DATADIR}/gruserve/proto FILES_MATCHING PATTERN "*.proto")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/client/python/gruserve DESTINATION ${CMAKE_INSTALL_DATADIR}/gruserve/python
+  FILES_MATCHING PATTERN "*.py")
+install(PROGRAMS ${PROJECT_SOURCE_DIR}/client/python/gruserve-export
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/gruserve/python)
 
 # A consumer includes "gruserve/client/client.h"; the headers include one another
 # as they do in the source tree, "client/tensor.h".

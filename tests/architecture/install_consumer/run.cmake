@@ -27,3 +27,11 @@ endforeach()
 if(NOT EXISTS ${WORK}/prefix/share/gruserve/proto/gruserve/v1/inference_service.proto)
   message(FATAL_ERROR "no .proto files in ${WORK}/prefix/share/gruserve/proto")
 endif()
+
+# The Python package works from where it was installed, without pip.
+set(python ${WORK}/prefix/share/gruserve/python)
+run(${CMAKE_COMMAND} -E env PYTHONPATH=${python} /usr/bin/python3 -B -c "import gruserve; gruserve.Client")
+run(/usr/bin/python3 -B ${python}/gruserve-export --help)
+if(NOT output MATCHES "gruserve repository")
+  message(FATAL_ERROR "gruserve-export --help said: ${output}")
+endif()

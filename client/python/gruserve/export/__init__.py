@@ -1,0 +1,1 @@
+"""Export of PyTorch modules and Keras weights to a gruserve repository: the command `gruserve-export`."""

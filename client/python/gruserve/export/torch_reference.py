@@ -1,0 +1,97 @@
+"""Runs a PyTorch network as it is, over x [T, B, I], to compare others with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from gruserve.export.torch_values import StateArgument
+
+
+def input_tensor(x: np.ndarray, index: bool) -> torch.Tensor:
+    """One float feature is an index where the network begins with an Embedding."""
+    value = torch.from_numpy(np.asarray(x, "f4"))
+    return value[..., 0].long() if index else value
+
+
+class SequenceRunner:
+    """A network around nn.GRU: one call over all time steps."""
+
+    def __init__(self, module: nn.Module, *, batch_first: bool, index: bool):
+        self._module = module
+        self._batch_first = batch_first
+        self._index = index
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """The output, [T, B, O]; as the network gives it where it is of the last step only."""
+        value = input_tensor(x, self._index)
+        with torch.no_grad():
+            output: Any = self._module(value.transpose(0, 1) if self._batch_first else value)
+        while isinstance(output, (tuple, list)):
+            output = output[0]
+        sequence = tuple(output.shape[:2]) == ((x.shape[1], x.shape[0]) if self._batch_first else x.shape[:2])
+        return (output.transpose(0, 1) if self._batch_first and sequence else output).numpy()
+
+
+class CellRunner:
+    """A network around nn.GRUCells: one call a step, which takes the states of the step before."""
+
+    def __init__(self, module: nn.Module, states: dict[str, StateArgument], index: bool):
+        self._module = module
+        self._states = states  # By the path of the cell.
+        self._index = index
+        self._now: dict[str, torch.Tensor] = {}
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """The output, [T, B, O]."""
+        cells = {path: self._module.get_submodule(path) for path in self._states}
+        self._now = {path: torch.zeros(x.shape[1], cell.hidden_size) for path, cell in cells.items()}
+        hooks = [cell.register_forward_hook(self._remember(path)) for path, cell in cells.items()]
+        try:
+            with torch.no_grad():
+                return np.stack([self._step(row) for row in input_tensor(x, self._index)])
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _remember(self, path: str) -> Any:
+        def _hook(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+            self._now[path] = output
+
+        return _hook
+
+    def _step(self, row: torch.Tensor) -> np.ndarray:
+        arguments: dict[str, Any] = {}
+        for path, state in self._states.items():
+            if not state.path:
+                arguments[state.argument] = self._now[path]
+                continue
+            several = arguments.setdefault(state.argument, {})
+            several[state.path[0]] = self._now[path]
+        for name, value in arguments.items():
+            if isinstance(value, dict):
+                arguments[name] = [value[index] for index in sorted(value)]
+        output = self._module(row, **arguments)
+        while isinstance(output, (tuple, list)):
+            output = output[0]
+        return output.numpy()
+
+
+class BareCellRunner:
+    """nn.GRUCell itself."""
+
+    def __init__(self, cell: nn.GRUCell):
+        self._cell = cell
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """The states after each step, [T, B, H]."""
+        state = torch.zeros(x.shape[1], self._cell.hidden_size)
+        outputs = []
+        with torch.no_grad():
+            for row in input_tensor(x, index=False):
+                state = self._cell(row, state)
+                outputs.append(state.numpy())
+        return np.stack(outputs)

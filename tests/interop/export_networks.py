@@ -1,0 +1,208 @@
+"""Networks for export_torch_test.py, as a user would write them: gruserve-export imports this file by name."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def seeded(make, *args, **kwargs):
+    """The same weights each time; larger than PyTorch's own, so that mistakes show."""
+    torch.manual_seed(20)
+    module = make(*args, **kwargs)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(2)
+    return module.eval()
+
+
+class Tagger(nn.Module):
+    """Embedding, two layers, LayerNorm, Linear, LogSoftmax; batch first, and the state is handed through."""
+
+    def __init__(self, words=50, hidden=16):
+        super().__init__()
+        self.embed = nn.Embedding(words, 12)
+        self.gru = nn.GRU(12, hidden, num_layers=2, dropout=0.1, batch_first=True)
+        self.norm = nn.LayerNorm(hidden, eps=1e-4)
+        self.fc = nn.Linear(hidden, 7)
+
+    def forward(self, x, h=None):
+        y, h = self.gru(self.embed(x), h)
+        return F.log_softmax(self.fc(self.norm(y)), dim=-1), h
+
+
+class Sensor(nn.Module):
+    """Normalised input, the last step alone, and the output scaled back."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([1.0, 2.0, 3.0]))
+        self.register_buffer("std", torch.tensor([0.5, 2.0, 3.0]))
+        self.gru = nn.GRU(3, 16, batch_first=True)
+        self.head = nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 1))
+        self.unused = nn.Linear(2, 2)
+
+    def forward(self, x):
+        x = (x - self.mean) / self.std
+        h_0 = torch.zeros(1, x.size(0), 16, device=x.device, dtype=x.dtype)
+        _, h_n = self.gru(x, h_0)
+        return self.head(h_n[-1]).squeeze(-1) * 3 + 1
+
+
+class Skips(nn.Module):
+    """Three GRUs, skip connections, a learned first state; time first inside, batch first outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.GRU(4, 8)
+        self.second = nn.GRU(8, 8)
+        self.third = nn.GRU(16, 8)
+        self.h_0 = nn.Parameter(torch.randn(1, 1, 8))
+        self.out = nn.Linear(12, 3)
+
+    def forward(self, x):
+        x = x.transpose(0, 1)
+        a, _ = self.first(x, self.h_0.expand(-1, x.shape[1], -1))
+        b = torch.tanh(self.second(a)[0]) * a + 0.5
+        c, _ = self.third(torch.cat([a, b], dim=-1))
+        return torch.sigmoid(self.out(torch.cat((c, x), -1)[..., :])).permute(1, 0, 2)
+
+
+class Cells(nn.Module):
+    """Two GRUCells, whose states the caller keeps."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.GRUCell(4, 8)
+        self.b = nn.GRUCell(8, 8)
+        self.fc = nn.Linear(8, 2)
+
+    def forward(self, x, states):
+        a = self.a(x, states[0])
+        b = self.b(a, states[1])
+        return self.fc(torch.cat([a, b], -1)[..., 4:12] + a), [a, b]
+
+
+def stack():
+    return nn.Sequential(nn.Linear(5, 8), nn.GELU(), nn.LeakyReLU(0.2), nn.Linear(8, 3))
+
+
+class Backbone(nn.Module):
+    """A Sequential in front, every function between, a norm without weights, both directions."""
+
+    def __init__(self):
+        super().__init__()
+        self.front = stack()
+        self.gru = nn.GRU(3, 4, bidirectional=True)
+        self.norm = nn.LayerNorm(8, elementwise_affine=False)
+
+    def forward(self, x):
+        y = self.norm(self.gru(self.front(x))[0])
+        y = F.elu(y, 0.7) + F.silu(y) - F.hardtanh(y, -0.5, 0.25) + F.softplus(y)
+        return F.softmax((1 - y).relu() + F.relu6(y) + F.hardsigmoid(y), -1)
+
+
+class Convolution(nn.Module):
+    """Cannot be expressed: the second layer of `front`."""
+
+    def __init__(self):
+        super().__init__()
+        self.front = nn.Sequential(nn.Linear(3, 4), nn.Conv1d(4, 4, 3))
+        self.gru = nn.GRU(4, 8)
+
+    def forward(self, x):
+        return self.gru(self.front(x))[0]
+
+
+class Reversed(nn.Module):
+    """Cannot be expressed: time runs backwards."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(4, 8)
+
+    def forward(self, x):
+        return self.gru(torch.flip(x, [0]))[0]
+
+
+class LongMemory(nn.Module):
+    """Cannot be expressed: an LSTM."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(4, 4)
+        self.memory = nn.LSTM(4, 4)
+
+    def forward(self, x):
+        return self.memory(self.gru(x)[0])[0]
+
+
+class Branching(nn.Module):
+    """Cannot be traced: what it does depends on its numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(4, 8)
+
+    def forward(self, x):
+        y = self.gru(x)[0]
+        return y * 2 if y.sum() > 0 else y
+
+
+class Sneaky(nn.Module):
+    """Traced wrongly: a hook changes what the trace cannot see."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(4, 8)
+        self.fc = nn.Linear(8, 2)
+        self.fc.register_forward_hook(lambda module, inputs, output: output * 2)
+
+    def forward(self, x):
+        return self.fc(self.gru(x)[0])
+
+
+class Softest(nn.Module):
+    """Cannot be expressed: a softmax over time."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(4, 8)
+
+    def forward(self, x):
+        return torch.softmax(self.gru(x)[0], dim=0)
+
+
+class TwoHeads(nn.Module):
+    """Cannot be expressed: two outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(4, 8)
+        self.a = nn.Linear(8, 1)
+        self.b = nn.Linear(8, 1)
+
+    def forward(self, x):
+        y = self.gru(x)[0]
+        return self.a(y), self.b(y)
+
+
+class NoGru(nn.Module):
+    """Nothing to serve."""
+
+    def forward(self, x):
+        return x + 1
+
+
+def broken():
+    raise RuntimeError("no weights today")
+
+
+not_a_module = 3
+tagger = seeded(Tagger)
+sensor = seeded(Sensor)
+skips = seeded(Skips)
+cells = seeded(Cells)
+backbone = seeded(Backbone)
+gru = seeded(nn.GRU, 3, 8, num_layers=2, batch_first=True)
+wide = seeded(nn.GRU, 3, 8, bias=False, bidirectional=True)
+cell = seeded(nn.GRUCell, 3, 8)

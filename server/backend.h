@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/base/clock.h"
+#include "core/durability/session_opener.h"
 #include "core/runtime/executor.h"
 #include "core/runtime/model_repository.h"
 #include "core/session/session_table.h"
@@ -23,6 +24,7 @@ class Tenants;
 struct Backend {
   ModelRepository* models = nullptr;
   SessionTable* sessions = nullptr;
+  SessionOpener* opener = nullptr;
   Executor* executor = nullptr;
   Clock* clock = nullptr;
   Metrics* metrics = nullptr;

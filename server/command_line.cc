@@ -125,6 +125,25 @@ void AddLimits(OptionList& list, ServerOptions& options) {
       "Results that a stream's reader may leave waiting before its commands wait too. 0: any result.");
 }
 
+void AddStore(OptionList& list, ServerOptions& options) {
+  list.Add("store", options.store,
+           "Where durable sessions are kept, so that they outlive the server: none, or sqlite:PATH for one "
+           "machine.")
+      ->type_name("STORE");
+  list.Add("default-durability", options.default_durability,
+           "async, sync or none: of sessions that do not say, where there is a store.");
+  list.AddDuration("checkpoint-interval", options.checkpoint_interval,
+                   "Between two checkpoints of an ASYNC session that steps.");
+  list.AddDuration("stored-session-ttl", options.stored_session_ttl,
+                   "How long a stored session outlives its last renewal by a server.");
+  list.Add("max-undurable-steps", options.max_undurable_steps,
+           "Steps of one session that may be ahead of what is durable. 0: no limit.");
+  list.AddFlag(
+      "require-bit-exact", options.require_bit_exact,
+      "Refuse to resume what another kind of processor or server version computed, instead of going on "
+      "with other bits.");
+}
+
 void AddRunning(OptionList& list, ServerOptions& options) {
   list.AddDuration("drain-timeout", options.drain_timeout,
                    "From SIGTERM to the end of what still runs. 0: cut at once.");
@@ -155,6 +174,7 @@ CommandLine ParseCommandLine(int argc, const char* const* argv) {
   OptionList list(&app);
   AddAddresses(list, line.options);
   AddLimits(list, line.options);
+  AddStore(list, line.options);
   AddRunning(list, line.options);
 
   try {

@@ -46,6 +46,9 @@ absl::Status InferSequenceCall::CheckKeepSession() const {
   const v1::OpenSession& keep = request_.keep_session();
   const std::string prefix = "keep_session.";
   GRUSERVE_RETURN_IF_ERROR(CheckOpenTerms(keep, prefix));
+  const absl::Status durable = backend_.opener->CheckDurability(DecodeOpenTerms(keep).durability);
+  if (!durable.ok())
+    return absl::Status(durable.code(), absl::StrCat(prefix, std::string(durable.message())));
   const char* const given = keep.has_model()         ? "model"
                             : keep.batch_size() != 0 ? "batch_size"
                             : keep.has_h_0()         ? "h_0"
@@ -65,21 +68,26 @@ absl::Status InferSequenceCall::CheckKeepSession() const {
   return CheckSteppable(*handle_);
 }
 
-absl::Status InferSequenceCall::KeepSession() {
-  if (!request_.has_keep_session()) return absl::OkStatus();
+void InferSequenceCall::KeepSession() {
   OpenSessionOptions options = DecodeOpenTerms(request_.keep_session());
   options.model = handle_;
   options.batch_size = plan_.batched ? plan_.call.batch_size : 0;
   options.h_0 = plan_.states.Get();
-  GRUSERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Session> session,
-                            backend_.sessions->Open(std::move(options)));
-  *response_->mutable_session() = EncodeInfo(session->Describe());
-  return absl::OkStatus();
+  backend_.opener->Open(std::move(options), [this](const absl::StatusOr<std::shared_ptr<Session>>& session) {
+    if (session.ok()) *response_->mutable_session() = EncodeInfo((*session)->Describe());
+    Answer(session.status());
+  });
 }
 
 void InferSequenceCall::OnSequenceDone(const absl::Status& status) {
-  absl::Status outcome = status;
-  if (outcome.ok()) outcome = KeepSession();
+  if (status.ok() && request_.has_keep_session()) {
+    KeepSession();
+  } else {
+    Answer(status);
+  }
+}
+
+void InferSequenceCall::Answer(const absl::Status& outcome) {
   if (outcome.ok()) {
     EncodeSequence(plan_, *handle_, response_);
     backend_.metrics->CountSequence(plan_.row_steps, backend_.clock->Now() - begin_);

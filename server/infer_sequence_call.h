@@ -29,8 +29,10 @@ class InferSequenceCall final : public UnaryCall, private SequenceTask {
   // Validate, get the handle, hand over.
   absl::Status Submit();
   absl::Status CheckKeepSession() const;
-  absl::Status KeepSession();
   void OnSequenceDone(const absl::Status& status) override;
+  // Then Answer.
+  void KeepSession();
+  void Answer(const absl::Status& outcome);
   void OnCancel() override { cancelled = true; }
 
   const Backend& backend_;

@@ -59,7 +59,8 @@ std::vector<MetricFamily> SessionFamilies(const SessionTable::Counters& sessions
       Sampled("gruserve_sessions_ended_total", "Sessions ended, by cause.", MetricType::Counter,
               {{Label("cause", "closed"), sessions.closed},
                {Label("cause", "idle"), sessions.evicted_idle},
-               {Label("cause", "grace"), sessions.evicted_grace}}),
+               {Label("cause", "grace"), sessions.evicted_grace},
+               {Label("cause", "fenced"), sessions.fenced}}),
       Sampled("gruserve_sessions_refused_total", "Opens refused, by cause.", MetricType::Counter,
               {{Label("cause", "budget"), sessions.refused_budget}}),
       Sampled("gruserve_late_steps_total", "Steps that came later than their real-time contract says.",
@@ -69,6 +70,27 @@ std::vector<MetricFamily> SessionFamilies(const SessionTable::Counters& sessions
               {{{}, sessions.real_time_promised}}),
       Sampled("gruserve_real_time_limit_nanoseconds", "Compute time a second that may be promised.",
               MetricType::Gauge, {{{}, sessions.real_time_limit}}),
+  };
+}
+
+std::vector<MetricFamily> StoreFamilies(const StoreWriter::Counters& store) {
+  return {
+      Sampled("gruserve_store_available", "Whether the session store answered last.", MetricType::Gauge,
+              {{{}, store.available ? 1 : 0}}),
+      Sampled("gruserve_store_unsaved_sessions", "Sessions that wait to be written.", MetricType::Gauge,
+              {{{}, store.unsaved}}),
+      Sampled("gruserve_store_batches_total", "Writes to the store, of many checkpoints each.",
+              MetricType::Counter, {{{}, store.batches}}),
+      Sampled("gruserve_store_checkpoints_total", "Checkpoints written.", MetricType::Counter,
+              {{{}, store.checkpoints}}),
+      Sampled("gruserve_store_checkpoint_bytes_total", "Bytes of them.", MetricType::Counter,
+              {{{}, store.checkpoint_bytes}}),
+      Sampled("gruserve_store_failures_total", "Checkpoints that had to be written again.",
+              MetricType::Counter, {{{}, store.failures}}),
+      Sampled("gruserve_store_acquired_total", "Records created or taken over.", MetricType::Counter,
+              {{{}, store.acquired}}),
+      Sampled("gruserve_store_write_microseconds_total", "Time that writes took.", MetricType::Counter,
+              {{{}, absl::ToInt64Microseconds(store.write_time)}}),
   };
 }
 
@@ -166,11 +188,13 @@ void Metrics::CountBatch(int64_t rows, absl::Duration waited, absl::Duration ran
 
 void Metrics::CountReadPause() { families_->read_pauses.Increment(); }
 
-std::string Metrics::Text(const SessionTable::Counters& sessions,
-                          const std::vector<ModelStatus>& models) const {
+std::string Metrics::Text(const SessionTable::Counters& sessions, const std::vector<ModelStatus>& models,
+                          const std::optional<StoreWriter::Counters>& store) const {
   std::vector<MetricFamily> all = families_->registry.Collect();
   for (MetricFamily& family : SessionFamilies(sessions)) all.push_back(std::move(family));
   all.push_back(ModelFamily(models));
+  if (!store.has_value()) return prometheus::TextSerializer().Serialize(all);
+  for (MetricFamily& family : StoreFamilies(*store)) all.push_back(std::move(family));
   return prometheus::TextSerializer().Serialize(all);
 }
 

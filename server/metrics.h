@@ -7,11 +7,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "core/durability/store_writer.h"
 #include "core/runtime/model_repository.h"
 #include "core/session/session_table.h"
 
@@ -33,8 +35,9 @@ class Metrics {
   // A stream stopped reading because its reader owes too much.
   void CountReadPause();
 
-  // Everything, in Prometheus' text format.
-  std::string Text(const SessionTable::Counters& sessions, const std::vector<ModelStatus>& models) const;
+  // Everything, in Prometheus' text format; `store` where there is one.
+  std::string Text(const SessionTable::Counters& sessions, const std::vector<ModelStatus>& models,
+                   const std::optional<StoreWriter::Counters>& store) const;
 
  private:
   struct Families;

@@ -17,6 +17,7 @@
 #include "core/runtime/compute_pool.h"
 #include "core/runtime/model_repository.h"
 #include "core/session/session_table.h"
+#include "core/store/sqlite/sqlite_session_store.h"
 #include "server/backend.h"
 #include "server/health.h"
 #include "server/http_endpoint.h"
@@ -38,6 +39,8 @@ constexpr int kMinPingIntervalMs = 10'000;
 // Sessions end this much late, at most.
 constexpr absl::Duration kReaperSlack = absl::Seconds(1);
 constexpr std::chrono::milliseconds kFlushTime{200};
+// A store that fails for longer takes the server out of traffic until it answers.
+constexpr absl::Duration kStoreGrace = absl::Seconds(10);
 
 // gRPC's own switches. Both are global and must come before the first server.
 void EnableGrpcExtensions() {
@@ -92,7 +95,10 @@ struct Server::Rooms {
   absl::Status StartGrpc();
   absl::Status StartHttp();
   absl::Status Load();
-  std::string MetricsText() const { return metrics.Text(sessions->counters(), models->List()); }
+  ~Rooms();
+  absl::Status BuildStore();
+  std::string MetricsText() const;
+  bool Ready() const;
 
   const ServerOptions options;
   Clock* const clock;
@@ -102,9 +108,12 @@ struct Server::Rooms {
   StreamRegistry streams;
   Tenants tenants;
   Backend backend;
+  std::unique_ptr<SessionStore> store;
+  std::unique_ptr<StoreWriter> writer;  // Null: sessions are only kept in memory.
   std::unique_ptr<ModelRepository> models;
   std::unique_ptr<ComputePool> pool;
   std::unique_ptr<SessionTable> sessions;
+  std::unique_ptr<SessionOpener> opener;
   std::unique_ptr<SessionReaper> reaper;
   std::unique_ptr<InferenceService> inference_service;
   std::unique_ptr<SessionService> session_service;
@@ -118,6 +127,35 @@ struct Server::Rooms {
   std::once_flag drained;
 };
 
+// The writer answers opens of streams that are gone, so it ends before what they use.
+Server::Rooms::~Rooms() {
+  http.reset();
+  health.reset();
+  grpc_server.reset();
+  if (writer != nullptr) writer->Stop();
+}
+
+absl::Status Server::Rooms::BuildStore() {
+  if (options.store == "none") return absl::OkStatus();
+  GRUSERVE_ASSIGN_OR_RETURN(store, SqliteSessionStore::Open(options.store.substr(7), clock));
+  StoreWriter::Options writer_options;
+  writer_options.flush_interval = options.checkpoint_interval;
+  writer_options.ttl = options.stored_session_ttl;
+  writer = std::make_unique<StoreWriter>(writer_options, store.get(), clock);
+  Log(LogLevel::kInfo, "session store",
+      {{"store", store->description()}, {"survives", Name(store->durability())}});
+  return absl::OkStatus();
+}
+
+std::string Server::Rooms::MetricsText() const {
+  return metrics.Text(sessions->counters(), models->List(),
+                      writer != nullptr ? std::optional(writer->counters()) : std::nullopt);
+}
+
+bool Server::Rooms::Ready() const {
+  return ready && (writer == nullptr || writer->counters().unavailable_for < kStoreGrace);
+}
+
 absl::Status Server::Rooms::Build() {
   ComputePool::Options pool_options;
   pool_options.in_place_limit = absl::Microseconds(300);
@@ -129,11 +167,20 @@ absl::Status Server::Rooms::Build() {
   pool = std::make_unique<ComputePool>(std::move(pool_options), clock);
   models = std::make_unique<ModelRepository>(options.repository, pool->num_workers(),
                                              ParseComputeDtype(options.compute_dtype).value());
-  sessions = std::make_unique<SessionTable>(TableOptions(options, pool->num_workers()), pool.get(), clock);
+  GRUSERVE_RETURN_IF_ERROR(BuildStore());
+  SessionTable::Options table_options = TableOptions(options, pool->num_workers());
+  table_options.keeper = writer.get();
+  sessions = std::make_unique<SessionTable>(table_options, pool.get(), clock);
+  opener = std::make_unique<SessionOpener>(
+      SessionOpener::Options{ParseDurability(options.default_durability).value(), options.max_undurable_steps,
+                             options.require_bit_exact},
+      sessions.get(),
+      [this](const std::string& name, int64_t version) { return models->Find(name, version); }, writer.get());
   reaper = std::make_unique<SessionReaper>(sessions.get(), clock, kReaperSlack);
 
   backend.models = models.get();
   backend.sessions = sessions.get();
+  backend.opener = opener.get();
   backend.executor = pool.get();
   backend.clock = clock;
   backend.metrics = &metrics;
@@ -177,7 +224,7 @@ absl::Status Server::Rooms::StartHttp() {
   HostPort where;
   GRUSERVE_RETURN_IF_ERROR(ParseHostPort("http-listen", options.http_listen, &where));
   GRUSERVE_ASSIGN_OR_RETURN(
-      http, HttpEndpoint::Start(where, {[this] { return MetricsText(); }, [this] { return ready.load(); }}));
+      http, HttpEndpoint::Start(where, {[this] { return MetricsText(); }, [this] { return Ready(); }}));
   http_address = http->address();
   return absl::OkStatus();
 }
@@ -231,7 +278,9 @@ void Server::Drain() {
     // learn of the drain.
     const bool idle = rooms.observer.WaitUntilIdle(rooms.options.drain_timeout);
     rooms.grpc_server->Shutdown(std::chrono::system_clock::now() + kFlushTime);
-    Log(idle ? LogLevel::kInfo : LogLevel::kWarning, "drained", {{"calls_cut", idle ? "no" : "yes"}});
+    const bool saved = rooms.writer == nullptr || rooms.writer->Flush(rooms.options.drain_timeout);
+    Log(idle && saved ? LogLevel::kInfo : LogLevel::kWarning, "drained",
+        {{"calls_cut", idle ? "no" : "yes"}, {"all_saved", saved ? "yes" : "no"}});
   });
 }
 

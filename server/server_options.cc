@@ -14,6 +14,7 @@
 namespace gruserve::server {
 namespace {
 
+constexpr char kSqlite[] = "sqlite:";
 constexpr double kMostRealTime = 0.9;
 constexpr int kMaxPort = 65535;
 
@@ -81,6 +82,27 @@ absl::Status CheckComputeDtype(const ServerOptions& options) {
   return Wrong("compute-dtype", options.compute_dtype, "f32 or bf16");
 }
 
+absl::Status CheckStore(const ServerOptions& options) {
+  const bool sqlite = options.store.rfind(kSqlite, 0) == 0 && options.store.size() > sizeof(kSqlite) - 1;
+  if (options.store != "none" && !sqlite) {
+    return Wrong("store", absl::StrCat("\"", options.store, "\""), "none or sqlite:PATH");
+  }
+  if (!ParseDurability(options.default_durability).has_value()) {
+    return Wrong("default-durability", options.default_durability, "async, sync or none");
+  }
+  if (options.checkpoint_interval < absl::Milliseconds(1)) {
+    return Wrong("checkpoint-interval", absl::FormatDuration(options.checkpoint_interval), "at least 1ms");
+  }
+  if (options.stored_session_ttl < absl::Seconds(1)) {
+    return Wrong("stored-session-ttl", absl::FormatDuration(options.stored_session_ttl), "at least 1s");
+  }
+  if (options.max_undurable_steps < 0) {
+    return Wrong("max-undurable-steps", absl::StrCat(options.max_undurable_steps),
+                 "a number of steps, or 0 for no limit,");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckLog(const ServerOptions& options) {
   if (options.log_format != "text" && options.log_format != "json") {
     return Wrong("log-format", options.log_format, "text or json");
@@ -92,6 +114,13 @@ absl::Status CheckLog(const ServerOptions& options) {
 }
 
 }  // namespace
+
+std::optional<Durability> ParseDurability(const std::string& text) {
+  if (text == "async") return Durability::kAsync;
+  if (text == "sync") return Durability::kSync;
+  if (text == "none") return Durability::kNone;
+  return std::nullopt;
+}
 
 void ConfigureLogOf(const ServerOptions& options) {
   LogLevel lowest = LogLevel::kInfo;
@@ -139,6 +168,7 @@ absl::Status ValidateOptions(const ServerOptions& options) {
   GRUSERVE_RETURN_IF_ERROR(CheckComputeDtype(options));
   GRUSERVE_RETURN_IF_ERROR(CheckLimits(options));
   GRUSERVE_RETURN_IF_ERROR(CheckTenants(options));
+  GRUSERVE_RETURN_IF_ERROR(CheckStore(options));
   return CheckLog(options);
 }
 

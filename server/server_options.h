@@ -5,10 +5,12 @@
 #define GRUSERVE_SERVER_SERVER_OPTIONS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "core/store/durability.h"
 
 namespace gruserve::server {
 
@@ -54,6 +56,19 @@ struct ServerOptions {
   // Bytes of results a stream's reader may owe before its commands wait.
   int64_t max_owed_bytes = int64_t{1} << 20;
 
+  // Where durable sessions are kept: "none", or "sqlite:PATH".
+  std::string store = "none";
+  // "async", "sync" or "none": of sessions that do not say, where there is a store.
+  std::string default_durability = "async";
+  // Between two checkpoints of an ASYNC session that steps.
+  absl::Duration checkpoint_interval = absl::Milliseconds(100);
+  // How long a stored session outlives its last renewal by a server.
+  absl::Duration stored_session_ttl = absl::Hours(1);
+  // Steps of one session that may be ahead of what is durable. 0: no limit.
+  int64_t max_undurable_steps = 4096;
+  // Refuses to resume what other kernels computed, instead of going on with other bits.
+  bool require_bit_exact = false;
+
   // Of the workers' time, 0 to 0.9: how much may be promised to sessions with a
   // real-time contract. 0: none is given.
   double real_time_share = 0.5;
@@ -74,6 +89,9 @@ struct ServerOptions {
 
 // InvalidArgument, naming the option, what it is and what is wanted.
 absl::Status ValidateOptions(const ServerOptions& options);
+
+// Of `default_durability`; nothing where it is another word.
+std::optional<Durability> ParseDurability(const std::string& text);
 
 // Sets the form and level of the process's log. REQUIRES: the options are valid.
 void ConfigureLogOf(const ServerOptions& options);

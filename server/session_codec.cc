@@ -21,6 +21,11 @@ namespace {
 
 constexpr size_t kClientInstanceBytes = 16;
 
+// A number of the wire is that of the value.
+static_assert(static_cast<int>(Durability::kNone) == v1::DURABILITY_NONE &&
+              static_cast<int>(Durability::kAsync) == v1::DURABILITY_ASYNC &&
+              static_cast<int>(Durability::kSync) == v1::DURABILITY_SYNC);
+
 // SessionOp::form: how an answer must look.
 constexpr uint32_t kRawBit = 1;    // In the raw form.
 constexpr uint32_t kChunkBit = 2;  // With a time axis.
@@ -162,11 +167,6 @@ absl::Status CheckOpenTerms(const v1::OpenSession& open, const std::string& pref
     return absl::InvalidArgumentError(absl::StrCat(
         prefix, "durability is ", static_cast<int>(open.durability()), ", a value from 0 to 3 is wanted"));
   }
-  if (open.durability() == v1::DURABILITY_ASYNC || open.durability() == v1::DURABILITY_SYNC) {
-    return absl::FailedPreconditionError(absl::StrCat(prefix, "durability is ",
-                                                      v1::Durability_Name(open.durability()),
-                                                      ", this server has no store: NONE is wanted"));
-  }
   if (open.remember_steps() > kMostRememberedSteps) {
     return absl::InvalidArgumentError(absl::StrCat(prefix, "remember_steps is ", open.remember_steps(),
                                                    ", 0 to ", kMostRememberedSteps, " are wanted"));
@@ -197,6 +197,9 @@ OpenSessionOptions DecodeOpenTerms(const v1::OpenSession& open) {
   options.close_with_stream = open.close_with_stream();
   options.take_over = open.take_over();
   options.remember_steps = open.remember_steps();
+  if (open.durability() != v1::DURABILITY_UNSPECIFIED) {
+    options.durability = static_cast<Durability>(open.durability());
+  }
   if (open.has_real_time()) {
     const absl::Duration period = absl::Microseconds(open.real_time().period_us());
     const int64_t deadline_us = open.real_time().deadline_us();
@@ -288,6 +291,7 @@ void EncodeError(const SessionOpResult& result, v1::SessionError* error) {
   error->set_index(result.index);
   error->set_expected_step(result.expected_step);
   error->set_retry_after_ms(result.retry_after_ms);
+  error->set_durable_step(result.durable_step);
 }
 
 void EncodeError(const absl::Status& status, SessionErrorReason reason, v1::SessionError* error) {
@@ -309,7 +313,10 @@ v1::SessionInfo EncodeInfo(const SessionDescription& description) {
   info.set_attached(description.attached);
   info.set_memory_bytes(description.memory_bytes);
   info.set_idle_ms(absl::ToInt64Milliseconds(description.idle));
-  info.set_durability(v1::DURABILITY_NONE);
+  info.set_durability(static_cast<v1::Durability>(description.durability));
+  info.set_max_undurable(static_cast<uint64_t>(description.max_undurable));
+  info.set_input_digest(description.input_digest);
+  info.set_bit_exact(description.bit_exact);
   info.set_remember_steps(static_cast<uint32_t>(description.remember_steps));
   if (description.real_time.has_value()) {
     info.mutable_real_time()->set_period_us(absl::ToInt64Microseconds(description.real_time->period));

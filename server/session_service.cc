@@ -40,15 +40,21 @@ absl::StatusOr<std::shared_ptr<Session>> FindSession(SessionTable& sessions, con
 grpc::ServerUnaryReactor* SessionService::OpenSession(grpc::CallbackServerContext* context,
                                                       const v1::OpenSessionRequest* request,
                                                       v1::OpenSessionResponse* response) {
-  return AnswerNow(backend_->observer, "OpenSession", [&]() -> absl::Status {
-    GRUSERVE_RETURN_IF_ERROR(backend_->gate->CheckOpen());
-    GRUSERVE_ASSIGN_OR_RETURN(OpenSessionOptions options, DecodeOpen(request->open(), *backend_->models));
-    options.tenant = backend_->tenants->Of(*context);
-    GRUSERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Session> session,
-                              backend_->sessions->Open(std::move(options)));
-    *response->mutable_session() = EncodeInfo(session->Describe());
-    return absl::OkStatus();
-  });
+  auto* call = new UnaryCall(backend_->observer, "OpenSession");
+  absl::StatusOr<OpenSessionOptions> options = DecodeOpen(request->open(), *backend_->models);
+  if (const absl::Status open = backend_->gate->CheckOpen(); !open.ok()) options = open;
+  if (!options.ok()) {
+    call->Complete(options.status());
+    return call;
+  }
+  options->tenant = backend_->tenants->Of(*context);
+  backend_->opener->Open(*std::move(options),
+                         [call, response](const absl::StatusOr<std::shared_ptr<Session>>& session) {
+                           if (session.ok())
+                             *response->mutable_session() = EncodeInfo((*session)->Describe());
+                           call->Complete(session.status());
+                         });
+  return call;
 }
 
 grpc::ServerUnaryReactor* SessionService::GetSession(grpc::CallbackServerContext*,

@@ -1,20 +1,12 @@
 #include "server/step_stream_reactor.h"
 
-#include <string>
 #include <utility>
-#include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "server/grpc_status.h"
 #include "server/session_codec.h"
 
 namespace gruserve::server {
 namespace {
-
-absl::Status NotOpen(uint32_t handle) {
-  return absl::FailedPreconditionError(
-      absl::StrCat("session ", handle, " is not open on this stream: open it first"));
-}
 
 constexpr int64_t kInfoBytes = 128;  // Of an encoded SessionInfo, about.
 
@@ -22,12 +14,6 @@ constexpr int64_t kInfoBytes = 128;  // Of an encoded SessionInfo, about.
 int64_t PayloadBytes(const SessionOpResult& result) {
   const size_t floats = result.output.size() + result.state.size();
   return static_cast<int64_t>(floats * sizeof(float) + result.status.message().size());
-}
-
-SessionErrorReason ReasonOfOpen(const absl::Status& status, const Backend& backend) {
-  if (status.code() == absl::StatusCode::kResourceExhausted) return SessionErrorReason::kBudget;
-  const bool draining = status.code() == absl::StatusCode::kUnavailable && !backend.gate->CheckOpen().ok();
-  return draining ? SessionErrorReason::kDraining : SessionErrorReason::kNone;
 }
 
 }  // namespace
@@ -123,128 +109,6 @@ void StepStreamReactor::Handle(const v1::SessionCommand& command, absl::Time now
           absl::InvalidArgumentError("command is not set, one of open, step, set_state, close is wanted"),
           SessionErrorReason::kNone, /*detached=*/false);
   }
-}
-
-void StepStreamReactor::HandleOpen(uint32_t handle, const v1::OpenSession& open) {
-  uint64_t serial = 0;
-  {
-    const absl::MutexLock lock(&mu_);
-    serial = handles_.Take(handle);
-  }
-  if (serial != 0) {
-    Open(handle, serial, open);
-    return;
-  }
-  AnswerError(handle,
-              absl::AlreadyExistsError(absl::StrCat("session ", handle, " is open on this stream already")),
-              SessionErrorReason::kNone, /*detached=*/false);
-}
-
-void StepStreamReactor::ShareInstance(ClientInstance* instance) {
-  if (*instance == nullptr) return;
-  if (instance_ != nullptr && *instance_ == **instance) {
-    *instance = instance_;
-  } else {
-    instance_ = *instance;
-  }
-}
-
-void StepStreamReactor::Open(uint32_t handle, uint64_t serial, const v1::OpenSession& open) {
-  absl::StatusOr<std::shared_ptr<Session>> session;
-  absl::StatusOr<OpenSessionOptions> options = DecodeOpen(open, *backend_->models);
-  std::shared_ptr<StepStreamReactor> self;
-  {
-    const absl::MutexLock lock(&mu_);
-    self = self_;
-  }
-  if (options.ok()) {
-    options->attachment.sink = self;
-    options->attachment.handle = serial;
-    ShareInstance(&options->attachment.client_instance);
-    options->tenant = tenant_;
-    session = backend_->sessions->Open(*std::move(options));
-  } else {
-    session = options.status();
-  }
-  if (!session.ok()) {
-    {
-      const absl::MutexLock lock(&mu_);
-      handles_.Release(serial);
-    }
-    AnswerError(handle, session.status(), ReasonOfOpen(session.status(), *backend_), /*detached=*/true);
-    return;
-  }
-  SessionDescription description = (*session)->Describe();
-  {
-    const absl::MutexLock lock(&mu_);
-    if (StreamHold* hold = handles_.Find(serial); hold != nullptr) hold->session = *session;
-  }
-  // A resumed session may still run what its last stream sent: its next index is
-  // known in turn. A handle of our choice is answered at once, in order.
-  if (description.epoch == 1 || handle == 0) {
-    AnswerOpened(serial, description);
-    return;
-  }
-  {
-    const absl::MutexLock lock(&mu_);
-    ++in_flight_;
-  }
-  (*session)->ReadState([self, serial](const SessionDescription& settled, const std::vector<float>&) {
-    self->AnswerOpened(serial, settled);
-    {
-      const absl::MutexLock lock(&self->mu_);
-      --self->in_flight_;
-    }
-    self->Advance();
-  });
-}
-
-void StepStreamReactor::AnswerOpened(uint64_t serial, const SessionDescription& description) {
-  const absl::MutexLock lock(&mu_);
-  StreamHold* hold = handles_.Find(serial);
-  if (hold == nullptr) return;
-  if (v1::SessionEvent* event = AddEvent(StreamHandles::HandleOf(serial), kInfoBytes)) {
-    *event->mutable_opened() = EncodeInfo(description);
-  }
-  if (hold->state == StreamHold::State::kOpening) hold->state = StreamHold::State::kOpen;
-  const std::optional<SessionLeft> left = handles_.TakeLeft(serial);
-  if (!left.has_value()) return;
-  AddError(StreamHandles::HandleOf(serial), left->status, left->reason, left->epoch, /*detached=*/true);
-  handles_.Release(serial);
-}
-
-void StepStreamReactor::HandleOperation(const v1::SessionCommand& command, absl::Time now) {
-  const uint32_t handle = command.session();
-  const bool close = command.has_close();
-  std::shared_ptr<Session> session;
-  std::shared_ptr<StepStreamReactor> self;
-  uint64_t serial = 0;
-  {
-    const absl::MutexLock lock(&mu_);
-    serial = handles_.SerialOf(handle);
-    StreamHold* hold = handles_.Find(serial);
-    if (hold != nullptr && hold->state != StreamHold::State::kClosing && hold->session != nullptr) {
-      session = hold->session;
-      self = self_;
-      ++in_flight_;
-      if (close) hold->state = StreamHold::State::kClosing;
-    }
-  }
-  if (session == nullptr) {
-    AnswerError(handle, NotOpen(handle), SessionErrorReason::kNone, /*detached=*/true);
-    return;
-  }
-  SessionOp op;
-  if (close) {
-    op.kind = SessionOpKind::kClose;
-  } else if (command.has_step()) {
-    op = DecodeStep(command.step(), *session, backend_->step_limits, now);
-  } else {
-    op = DecodeSetState(command.set_state(), *session);
-  }
-  op.tag = serial;
-  op.received = now;
-  session->Submit(std::move(op), std::move(self));
 }
 
 void StepStreamReactor::OnOpDone(const SessionOp& op, const SessionOpResult& result) {

@@ -14,11 +14,13 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "core/runtime/work_round.h"
 #include "core/session/session_op.h"
@@ -73,10 +75,21 @@ class StepStreamReactor final
   void HandleOpen(uint32_t handle, const v1::OpenSession& open) ABSL_LOCKS_EXCLUDED(mu_);
   void HandleOperation(const v1::SessionCommand& command, absl::Time now) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Opens the session behind `serial`; on success the hold is complete.
+  // Opens the session behind `serial`. OnOpened is called with it, at once or once its
+  // record in the store is acquired; until then its commands wait, and so do further
+  // opens that leave the handle to the server, which are answered in their order.
   void Open(uint32_t handle, uint64_t serial, const v1::OpenSession& open) ABSL_LOCKS_EXCLUDED(mu_);
+  void OnOpened(uint32_t handle, uint64_t serial, const absl::StatusOr<std::shared_ptr<Session>>& session)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  void OpenNextUnnumbered() ABSL_LOCKS_EXCLUDED(mu_);
+  // Submits what waited for `session`; then its hold is complete.
+  void HandOver(uint64_t serial, const std::shared_ptr<Session>& session) ABSL_LOCKS_EXCLUDED(mu_);
+  // Answers that no session is open to what waited for one.
+  void RefuseWaiting(uint64_t serial) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // REQUIRES: the operation is counted in `in_flight_`.
+  void Submit(Session& session, uint64_t serial, const WaitingCommand& command) ABSL_LOCKS_EXCLUDED(mu_);
   // Puts the last open's in its place, where they are equal.
-  void ShareInstance(ClientInstance* instance);
+  void ShareInstance(ClientInstance* instance) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Says that the session of `serial` is open.
   void AnswerOpened(uint64_t serial, const SessionDescription& description) ABSL_LOCKS_EXCLUDED(mu_);
   // Says that a command of `handle` failed.
@@ -104,16 +117,18 @@ class StepStreamReactor final
   std::optional<ObservedCall> observed_;  // Whoever finishes ends it; until OnDone.
   // The reading thread's.
   MessageArena<v1::StreamStepsRequest> request_;
-  ClientInstance instance_;  // The last one.
 
   absl::Mutex mu_;
   State state_ ABSL_GUARDED_BY(mu_) = State::kOpen;
-  bool reading_ ABSL_GUARDED_BY(mu_) = false;   // A read is in flight.
-  bool handling_ ABSL_GUARDED_BY(mu_) = false;  // A message's commands are being handled.
-  bool writing_ ABSL_GUARDED_BY(mu_) = false;   // A write is in flight.
-  bool paused_ ABSL_GUARDED_BY(mu_) = false;    // Reads wait for the reader.
-  bool advances_ ABSL_GUARDED_BY(mu_) = false;  // A round's end will go on.
-  int64_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;  // Operations without a result yet.
+  bool reading_ ABSL_GUARDED_BY(mu_) = false;     // A read is in flight.
+  bool handling_ ABSL_GUARDED_BY(mu_) = false;    // A message's commands are being handled.
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;     // A write is in flight.
+  bool paused_ ABSL_GUARDED_BY(mu_) = false;      // Reads wait for the reader.
+  bool advances_ ABSL_GUARDED_BY(mu_) = false;    // A round's end will go on.
+  int64_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;    // Opens and operations without a result yet.
+  ClientInstance instance_ ABSL_GUARDED_BY(mu_);  // The last one.
+  bool opening_unnumbered_ ABSL_GUARDED_BY(mu_) = false;
+  std::deque<v1::OpenSession> unnumbered_ ABSL_GUARDED_BY(mu_);  // That wait for it.
   StreamOutbox outbox_ ABSL_GUARDED_BY(mu_);
   StreamHandles handles_ ABSL_GUARDED_BY(mu_);
   absl::Status outcome_ ABSL_GUARDED_BY(mu_);

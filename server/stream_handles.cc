@@ -39,6 +39,21 @@ void StreamHandles::Release(uint64_t serial) {
   left_early_.erase(serial);
 }
 
+bool StreamHandles::Wait(uint64_t serial, const v1::SessionCommand& command, absl::Time received) {
+  std::vector<WaitingCommand>& waiting = waiting_[serial];
+  if (waiting.size() > kMostWaiting) return false;
+  waiting.push_back({nullptr, command, received, waiting.size() == kMostWaiting});
+  return true;
+}
+
+std::vector<WaitingCommand> StreamHandles::TakeWaiting(uint64_t serial) {
+  const auto found = waiting_.find(serial);
+  if (found == waiting_.end()) return {};
+  std::vector<WaitingCommand> waiting = std::move(found->second);
+  waiting_.erase(found);
+  return waiting;
+}
+
 void StreamHandles::LeaveEarly(uint64_t serial, SessionLeft left) {
   left_early_.insert_or_assign(serial, std::move(left));
 }

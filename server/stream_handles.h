@@ -11,11 +11,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "core/session/session.h"
 #include "core/session/session_op.h"
+#include "gruserve/v1/inference_service.pb.h"
 
 namespace gruserve::server {
 
@@ -27,6 +30,17 @@ struct StreamHold {
   std::shared_ptr<Session> session;  // Null while opening.
   uint32_t number = 0;               // The upper half of its serial; at least 1.
   State state = State::kOpening;
+  bool takes_commands = false;  // Else they wait, behind those that waited for the open.
+};
+
+// A command on its way to its session.
+struct WaitingCommand {
+  const v1::SessionCommand& get() const { return kept.has_value() ? *kept : *seen; }
+
+  const v1::SessionCommand* seen = nullptr;
+  std::optional<v1::SessionCommand> kept;  // One that waits until its session is open.
+  absl::Time received;
+  bool one_too_many = false;  // It takes its turn, only to be refused.
 };
 
 // Why a session left.
@@ -49,6 +63,12 @@ class StreamHandles {
   StreamHold* Find(uint64_t serial);
   void Release(uint64_t serial);
 
+  // Keeps a command for the session of an opening hold. Of those that are more than may
+  // wait the first is kept, to be refused in its turn; false for the others.
+  bool Wait(uint64_t serial, const v1::SessionCommand& command, absl::Time received);
+  // What waits, in its order; also of a hold that was released.
+  std::vector<WaitingCommand> TakeWaiting(uint64_t serial);
+
   // The session of an opening hold left before its open was answered: for TakeLeft,
   // right after the answer.
   void LeaveEarly(uint64_t serial, SessionLeft left);
@@ -56,7 +76,11 @@ class StreamHandles {
 
  private:
   absl::flat_hash_map<uint32_t, StreamHold> by_handle_;
-  absl::flat_hash_map<uint64_t, SessionLeft> left_early_;  // By serial.
+  // As many operations as a session may have in flight.
+  static constexpr size_t kMostWaiting = 64;
+
+  absl::flat_hash_map<uint64_t, SessionLeft> left_early_;  // By serial, as the next.
+  absl::flat_hash_map<uint64_t, std::vector<WaitingCommand>> waiting_;
   uint32_t last_number_ = 0;
   uint32_t next_handle_ = 1;
 };

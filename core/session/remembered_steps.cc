@@ -39,6 +39,23 @@ void RememberedSteps::Add(const SessionOp& op, const SessionOpResult& result) {
   }
 }
 
+std::vector<RememberedResponse> RememberedSteps::Get() const {
+  std::vector<RememberedResponse> responses;
+  responses.reserve(places_.size());
+  for (const Place& place : places_) responses.push_back({place.output, place.state});
+  return responses;
+}
+
+void RememberedSteps::Set(int64_t step, std::span<const RememberedResponse> responses) {
+  if (responses.size() > most_) responses = responses.last(most_);
+  places_.clear();
+  for (const RememberedResponse& response : responses) {
+    const SessionOpKind kind = response.output.empty() ? SessionOpKind::kSetState : SessionOpKind::kStep;
+    places_.push_back({kind, response.output, response.state});
+  }
+  next_ = step + 1;
+}
+
 absl::Status RememberedSteps::Replay(const SessionOp& op, SessionOpResult* result) const {
   const int64_t count = LogPlaces(op);
   if (op.index < first()) {

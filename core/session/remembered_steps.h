@@ -10,10 +10,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "core/session/session_op.h"
+#include "core/store/checkpoint.h"
 
 namespace gruserve {
 
@@ -34,6 +36,11 @@ class RememberedSteps {
   //   FailedPrecondition  its places hold something else, a step or a state set
   // `result` is complete but for `expected_step` where it is OK, else as before.
   absl::Status Replay(const SessionOp& op, SessionOpResult* result) const;
+
+  // The responses, oldest first, and their inverse, the last being that of `step`: what
+  // is more than it may keep is left out.
+  std::vector<RememberedResponse> Get() const;
+  void Set(int64_t step, std::span<const RememberedResponse> responses);
 
   // The first place that is remembered; the one after the last where none is.
   int64_t first() const { return next_ - static_cast<int64_t>(places_.size()); }

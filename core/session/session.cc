@@ -1,10 +1,13 @@
 #include "core/session/session.h"
 
+#include <algorithm>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/checked_math.h"
+#include "core/store/input_digest.h"
 
 namespace gruserve {
 namespace {
@@ -13,6 +16,19 @@ namespace {
 // them: 430 to 500 bytes for itself, its id, its places in the table and its stream's
 // hold. Long ids cost up to 100 more.
 constexpr int64_t kOverheadBytes = 512;
+
+// The digest after `op` ran at `index`: place by place, so that a chunk is as its steps.
+uint64_t Digest(const SessionOp& op, int64_t index, uint64_t digest) {
+  if (op.kind == SessionOpKind::kSetState)
+    return ExtendInputDigest(digest, index, /*set_state=*/true, op.values);
+  const std::span<const float> values = op.values;
+  const size_t width = values.size() / static_cast<size_t>(op.time_steps);
+  for (int64_t step = 0; step < op.time_steps; ++step) {
+    digest = ExtendInputDigest(digest, index + step, /*set_state=*/false,
+                               values.subspan(static_cast<size_t>(step) * width, width));
+  }
+  return digest;
+}
 
 }  // namespace
 
@@ -25,11 +41,23 @@ Session::Session(Options options, const std::vector<float>& h_0,
       tenant_(options.tenant),
       surroundings_(std::move(surroundings)),
       state_(model_.get(), rows()),
+      ledger_(options.start != nullptr ? options.start->step : 0),
       real_time_(std::move(options.real_time)),
+      durability_(std::move(options.durability)),
       holder_(options.holder),
       last_done_ns_(absl::ToUnixNanos(surroundings_->clock->Now())),
       close_with_stream_(options.close_with_stream) {
   if (!h_0.empty()) state_.Set(h_0);
+  const absl::MutexLock lock(&mu_);
+  if (durability_ != nullptr) {
+    epoch_ = durability_->epoch;
+    if (options.start == nullptr) durability_->input_digest = FirstInputDigest(id_, model_->weights_sha256());
+  }
+  if (options.start == nullptr) return;
+  if (h_0.empty()) state_.Set(options.start->state);
+  if (remember_steps_ == 0) return;
+  remembered_ = std::make_unique<RememberedSteps>(remember_steps_);
+  remembered_->Set(options.start->step, options.start->remembered);
 }
 
 int64_t Session::MemoryBytes(const LoadedModel& model, int64_t rows, int64_t remember_steps) {
@@ -87,6 +115,16 @@ bool Session::Admit(const SessionOp& op, const SessionSink* sink, SessionOpResul
     refusal->retry_after_ms = kRetryAfterMs;
     return false;
   }
+  if (TooFarAhead(op, refusal->expected_step)) {
+    refusing_ = true;
+    refusal->status = absl::ResourceExhaustedError(
+        absl::StrCat("more than max_undurable = ", durability_->max_undurable,
+                     " steps of the session are ahead of durable_step = ", durability_->durable_step));
+    refusal->reason = SessionErrorReason::kCredits;
+    refusal->retry_after_ms = kRetryAfterMs;
+    refusal->durable_step = durability_->durable_step;
+    return false;
+  }
   if (refusing_ && op.kind == SessionOpKind::kStep && op.index == 0) {
     refusal->status = StepLedger::Barred(refusal->expected_step);
     refusal->reason = SessionErrorReason::kBarrier;
@@ -106,7 +144,7 @@ SessionActivity* Session::Enqueue(QueuedOp& queued) {
   if (queued.in_flight) ++in_flight_;
   const SessionOp& op = queued.op;
   const bool is_new = op.index == 0 || op.index >= ledger_.next() + places_ahead_;
-  if (queued.read == nullptr && is_new) queued.places = LogPlaces(op);
+  if (queued.between == nullptr && is_new) queued.places = LogPlaces(op);
   places_ahead_ += queued.places;
   const bool first = activity_ == nullptr;
   if (first) activity_ = surroundings_->shelf.Take();
@@ -115,8 +153,14 @@ SessionActivity* Session::Enqueue(QueuedOp& queued) {
 }
 
 void Session::ReadState(ReadDone done) {
+  Between([this, done = std::move(done)](bool alive) {
+    done(Describe(), alive ? state_.Get() : std::vector<float>());
+  });
+}
+
+void Session::Between(std::function<void(bool alive)> look) {
   QueuedOp queued;
-  queued.read = std::move(done);
+  queued.between = std::move(look);
   SessionActivity* pumped = nullptr;
   {
     absl::MutexLock lock(&mu_);
@@ -138,6 +182,13 @@ SessionDescription Session::DescribeLocked() const {
   description.batch_size = batch_size_;
   description.epoch = epoch_;
   description.next_step = ledger_.next();
+  if (durability_ != nullptr) {
+    description.durability = durability_->mode;
+    description.durable_step = durability_->durable_step;
+    description.max_undurable = durability_->max_undurable;
+    description.input_digest = durability_->input_digest;
+    description.bit_exact = durability_->bit_exact;
+  }
   description.max_inflight = surroundings_->max_inflight;
   description.attached = holder_ != nullptr;
   description.remember_steps = remember_steps_;
@@ -157,7 +208,9 @@ absl::StatusOr<uint64_t> Session::Attach(const SessionSink* holder, bool close_w
   holder_ = holder;
   close_with_stream_ = close_with_stream;
   Touch();
-  return ++epoch_;
+  ++epoch_;
+  if (durability_ != nullptr) epoch_ = std::max(epoch_, durability_->epoch);
+  return epoch_;
 }
 
 bool Session::Detach() {
@@ -168,7 +221,8 @@ bool Session::Detach() {
 
 Session::IdleVerdict Session::EndIfIdleSince(absl::Time latest, const absl::Status& why) {
   absl::MutexLock lock(&mu_);
-  if (activity_ != nullptr) return {false, surroundings_->clock->Now()};
+  const bool unsaved = durability_ != nullptr && (durability_->moved || !durability_->held.empty());
+  if (activity_ != nullptr || unsaved) return {false, surroundings_->clock->Now()};
   if (last_done() > latest) return {false, last_done()};
   ended_ = why;
   ended_reason_ = SessionErrorReason::kEvictedIdle;
@@ -195,7 +249,7 @@ bool Session::TakeNext(SessionActivity& activity) {
     if (!activity.queue.empty()) {
       activity.current = std::move(activity.queue.front());
       activity.queue.pop_front();
-      if (activity.current.read == nullptr) {
+      if (activity.current.between == nullptr) {
         Judge(activity);
       } else {
         activity.allowed = ended_.ok();
@@ -236,6 +290,8 @@ void Session::Apply(const SessionActivity& activity) {
   const SessionOp& op = activity.current.op;
   if (LogPlaces(op) == 0) return;
   ledger_.Applied(LogPlaces(op));
+  if (durability_ != nullptr)
+    durability_->input_digest = Digest(op, activity.result.index, durability_->input_digest);
   if (remember_steps_ == 0) return;
   if (remembered_ == nullptr) remembered_ = std::make_unique<RememberedSteps>(remember_steps_);
   remembered_->Add(op, activity.result);
@@ -256,22 +312,31 @@ bool Session::Replay(SessionActivity& activity) {
 void Session::Complete(SessionActivity& activity) {
   QueuedOp& current = activity.current;
   SessionOpResult& result = activity.result;
-  if (current.read != nullptr) {
-    std::vector<float> values = activity.allowed ? state_.Get() : std::vector<float>();
-    current.read(Describe(), std::move(values));
+  if (current.between != nullptr) {
+    current.between(activity.allowed);
     return;
   }
+  Follow follow = Follow::kGive;
   {
     absl::MutexLock lock(&mu_);
     places_ahead_ -= current.places;
-    if (activity.allowed && result.status.ok()) Apply(activity);
-    if (activity.allowed && !result.status.ok()) ledger_.Failed();
-    if (current.in_flight) --in_flight_;
+    const bool ran = activity.allowed && result.status.ok();
+    if (ran) Apply(activity);
+    if (activity.allowed && !ran) ledger_.Failed();
     Touch();
     if (last_done() > activity.due && real_time_ != nullptr) real_time_->CountLate();
     result.expected_step = ledger_.next();
+    if (durability_ != nullptr) follow = Note(activity, ran && LogPlaces(current.op) > 0);
+    if (current.in_flight && follow < Follow::kHold) --in_flight_;
   }
-  if (current.sink != nullptr) current.sink->OnOpDone(current.op, result);
+  if (follow == Follow::kGiveAndTell) surroundings_->keeper->OnMoved(shared_from_this());
+  if (follow == Follow::kHoldAndWrite)
+    surroundings_->keeper->OnCheckpoint(shared_from_this(), MakeCheckpoint());
+  if (follow >= Follow::kHold) {
+    DeliverHeld();
+  } else if (current.sink != nullptr) {
+    current.sink->OnOpDone(current.op, result);
+  }
 }
 
 }  // namespace gruserve

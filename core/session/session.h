@@ -28,6 +28,7 @@
 #include "core/session/real_time_contract.h"
 #include "core/session/remembered_steps.h"
 #include "core/session/session_activity.h"
+#include "core/session/session_durability.h"
 #include "core/session/session_op.h"
 #include "core/session/session_state.h"
 #include "core/session/step_ledger.h"
@@ -42,7 +43,11 @@ struct SessionDescription {
   int64_t batch_size = 0;  // 0: unbatched.
   uint64_t epoch = 0;
   int64_t next_step = 1;
+  Durability durability = Durability::kNone;
   int64_t durable_step = 0;
+  int64_t max_undurable = 0;  // 0: no limit.
+  uint64_t input_digest = 0;  // Of all before `next_step`; 0 without a store.
+  bool bit_exact = true;      // Its bits go on as they were before a restart.
   int64_t max_inflight = 0;
   bool attached = false;
   int64_t remember_steps = 0;
@@ -71,6 +76,8 @@ class SessionOwner {
   virtual ~SessionOwner() = default;
   // A kClose whose result goes to `closer` ended it; its state is freed.
   virtual void OnClosed(Session& session, const SessionSink* closer) = 0;
+  // Another server has it, under `epoch`; it ended.
+  virtual void OnLost(Session& session, uint64_t epoch) = 0;
 };
 
 // What all sessions of a table have in common. Constant, but for the shelf and the
@@ -79,6 +86,7 @@ struct SessionSurroundings {
   SessionSurroundings(int num_workers, double real_time_share) : real_time(num_workers, real_time_share) {}
 
   std::weak_ptr<SessionOwner> owner;
+  SessionKeeper* keeper = nullptr;  // Null where there is no store.
   Executor* executor = nullptr;
   Clock* clock = nullptr;
   int64_t max_inflight = 64;  // Operations of a session, waiting or running.
@@ -98,11 +106,16 @@ class Session : public std::enable_shared_from_this<Session> {
     Tenant* tenant = nullptr;
     bool close_with_stream = false;
     int64_t remember_steps = 0;  // Places of the log whose responses are kept.
+    // Null: nothing outlives the server.
+    std::unique_ptr<SessionDurability> durability;
+    // Where it goes on from; null: from the beginning. Outlives the constructor.
+    // REQUIRES: of this model's shapes and this batch.
+    const Checkpoint* start = nullptr;
   };
   using ReadDone = std::function<void(SessionDescription, std::vector<float>)>;
 
-  // With a state of `h_0` [layers, rows, H], zeros where empty. SessionTable makes
-  // sessions. REQUIRES: executor and clock outlive the session.
+  // With a state of `h_0` [layers, rows, H], zeros or the start's where empty.
+  // SessionTable makes sessions. REQUIRES: executor and clock outlive the session.
   Session(Options options, const std::vector<float>& h_0, std::shared_ptr<SessionSurroundings> surroundings);
 
   // Bytes that a session of `model` with `rows` batch rows, which keeps
@@ -118,6 +131,8 @@ class Session : public std::enable_shared_from_this<Session> {
   int64_t rows() const { return batch_size_ == 0 ? 1 : batch_size_; }
   int64_t memory_bytes() const { return MemoryBytes(*model_, rows(), remember_steps_); }
   int64_t remember_steps() const { return remember_steps_; }
+  // Whether a store stands behind it.
+  bool durable() const { return durability_ != nullptr; }
   uint64_t epoch() const ABSL_LOCKS_EXCLUDED(mu_) {
     const absl::MutexLock lock(&mu_);
     return epoch_;
@@ -128,6 +143,7 @@ class Session : public std::enable_shared_from_this<Session> {
   // answered at once, ahead of what waits there, and moves nothing:
   //   ABORTED, kFenced              the sink lost the session, or never had it
   //   RESOURCE_EXHAUSTED, kCredits  max_inflight operations wait or run already
+  //   RESOURCE_EXHAUSTED, kCredits  too many are ahead of what is durable
   //   FAILED_PRECONDITION, kBarrier an un-indexed step after such a refusal
   // `expected_step` is then the next index if all that waits succeeds.
   void Submit(SessionOp op, std::shared_ptr<SessionSink> sink) ABSL_LOCKS_EXCLUDED(mu_);
@@ -137,20 +153,43 @@ class Session : public std::enable_shared_from_this<Session> {
   // ended before).
   void ReadState(ReadDone done) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The same of all that it takes to go on elsewhere; nothing where the session ended.
+  using CheckpointDone = std::function<void(std::optional<Checkpoint>)>;
+  void TakeCheckpoint(CheckpointDone done) ABSL_LOCKS_EXCLUDED(mu_);
+
   // At once: an operation that runs now is not in `next_step` yet.
   SessionDescription Describe() const ABSL_LOCKS_EXCLUDED(mu_);
 
+  // For the keeper. REQUIRES: the session has durability.
+
+  // The record it may write.
+  struct Claim {
+    StoreClaim claim;
+    bool recreate = false;
+    bool ended = false;  // It needs no record any more.
+  };
+  Claim claim() const ABSL_LOCKS_EXCLUDED(mu_);
+  // The record was acquired anew, with nobody in between.
+  void OnReacquired(const StoreClaim& claim) ABSL_LOCKS_EXCLUDED(mu_);
+  // All up to `step` is; gives the results that waited for it.
+  void OnDurable(int64_t step) ABSL_LOCKS_EXCLUDED(mu_);
+  // The record is missing: the next checkpoint makes it anew.
+  void OnRecordMissing() ABSL_LOCKS_EXCLUDED(mu_);
+  // Another owner has the record, under `epoch`: the session ends, and with it what waits.
+  void OnRecordLost(uint64_t epoch) ABSL_LOCKS_EXCLUDED(mu_);
+
   // For the table. The first two may be called under its lock.
 
-  // Gives the session to `holder` (null: to nobody) under the next epoch, which
-  // fences what was queued before. NotFound where it ended or is closing.
+  // Gives the session to `holder` (null: to nobody) under the next epoch, or that of
+  // its claim where that is later, which fences what was queued before. NotFound where
+  // it ended or is closing.
   absl::StatusOr<uint64_t> Attach(const SessionSink* holder, bool close_with_stream) ABSL_LOCKS_EXCLUDED(mu_);
   // Leaves it to nobody; what is queued runs on. Answers whether it is to close with
   // its holder.
   bool Detach() ABSL_LOCKS_EXCLUDED(mu_);
-  // Ends it if nothing has happened since `latest`: then `why` answers what comes
-  // later, and the caller calls FreeState. Answers whether it did, and since when
-  // it is idle (now, where it is not).
+  // Ends it if nothing has happened since `latest`, and all is as durable as it will be: then `why` answers
+  // what comes later, and the caller calls FreeState. Answers whether it did, and since when it is idle (now,
+  // where it is not).
   struct IdleVerdict {
     bool ended = false;
     absl::Time idle_since;
@@ -168,6 +207,12 @@ class Session : public std::enable_shared_from_this<Session> {
   bool Admit(const SessionOp& op, const SessionSink* sink, SessionOpResult* refusal)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Fenced() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether so much is not durable yet that `op` must wait.
+  bool TooFarAhead(const SessionOp& op, int64_t expected_step) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Calls `look` between two operations, with whether the session lives.
+  void Between(std::function<void(bool alive)> look) ABSL_LOCKS_EXCLUDED(mu_);
+  // Gives held results that may be given, in order.
+  void DeliverHeld() ABSL_LOCKS_EXCLUDED(mu_);
   // Moves `queued` to the queue; answers the activity where the caller has become the pump.
   SessionActivity* Enqueue(QueuedOp& queued) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Notes that something was done now.
@@ -196,6 +241,11 @@ class Session : public std::enable_shared_from_this<Session> {
   // Enters what ran into the log.
   void Apply(const SessionActivity& activity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Complete(SessionActivity& activity) ABSL_LOCKS_EXCLUDED(mu_);
+  Checkpoint MakeCheckpoint() ABSL_LOCKS_EXCLUDED(mu_);
+  // What is to be done about a result, once the lock is free.
+  enum class Follow { kGive, kGiveAndTell, kHold, kHoldAndWrite };
+  // Enters `activity`'s result in the session's durability.
+  Follow Note(SessionActivity& activity, bool applied) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // Constant after construction.
   const std::string id_;
@@ -213,6 +263,7 @@ class Session : public std::enable_shared_from_this<Session> {
   StepLedger ledger_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<RememberedSteps> remembered_ ABSL_GUARDED_BY(mu_);  // From the first response on.
   std::unique_ptr<RealTimeTerms> real_time_ ABSL_GUARDED_BY(mu_);
+  const std::unique_ptr<SessionDurability> durability_ ABSL_PT_GUARDED_BY(mu_);
   int64_t places_ahead_ ABSL_GUARDED_BY(mu_) = 0;  // Of the log, that wait or run.
   uint64_t epoch_ ABSL_GUARDED_BY(mu_) = 1;
   const SessionSink* holder_ ABSL_GUARDED_BY(mu_);

@@ -22,13 +22,12 @@
 namespace gruserve {
 
 class Session;
-struct SessionDescription;
 
-// One place in a session's queue: an operation, or a read of its state.
+// One place in a session's queue: an operation, or what looks at it between two.
 struct QueuedOp {
   SessionOp op;
   std::shared_ptr<SessionSink> sink;
-  std::function<void(SessionDescription, std::vector<float>)> read;
+  std::function<void(bool alive)> between;
   uint64_t epoch = 0;      // Under which it was submitted.
   bool in_flight = false;  // Counts against max_inflight.
   int64_t places = 0;      // Of the log, that are new if all before it succeeds.

@@ -205,4 +205,20 @@ void SessionRoster::OnClosed(Session& session, const SessionSink* closer) {
       .Tell();
 }
 
+void SessionRoster::OnLost(Session& session, uint64_t epoch) {
+  Entry removed;
+  {
+    absl::MutexLock lock(&mu);
+    Entry* entry = EntryOf(session);
+    if (entry == nullptr) return;
+    removed = Remove(entry);
+    ++counters.fenced;
+  }
+  Notice{removed.attachment,
+         absl::AbortedError(
+             absl::StrCat("another server resumed session \"", session.id(), "\", under epoch ", epoch)),
+         SessionErrorReason::kFenced, epoch}
+      .Tell();
+}
+
 }  // namespace gruserve

@@ -11,7 +11,7 @@ namespace gruserve {
 
 // Answers whether the executor has it now; if not, the result is complete.
 bool Session::Start(SessionActivity& activity) {
-  if (activity.current.read != nullptr || !activity.allowed) return false;
+  if (activity.current.between != nullptr || !activity.allowed) return false;
   activity.result.status = CheckValues(activity.current.op);
   if (!activity.result.status.ok()) return false;
   switch (activity.current.op.kind) {
@@ -129,6 +129,7 @@ void Session::CloseNow(const SessionSink* closer) {
   }
   state_.Free();
   if (const auto owner = surroundings_->owner.lock()) owner->OnClosed(*this, closer);
+  if (durability_ != nullptr) surroundings_->keeper->OnClosed(claim().claim);
 }
 
 }  // namespace gruserve

@@ -20,8 +20,14 @@ std::string ModelName(const std::string& name, int64_t version) {
   return absl::StrCat("\"", name, "\" version ", version);
 }
 
+absl::Status Stopped() { return absl::UnavailableError("the server is shutting down and opens no sessions"); }
+
+absl::Status OpenAlready(const std::string& id) {
+  return absl::AlreadyExistsError(absl::StrCat("session \"", id, "\" is open already"));
+}
+
 // What needs no table to be seen wrong.
-absl::Status CheckOpen(const OpenSessionOptions& options) {
+absl::Status CheckTerms(const OpenSessionOptions& options) {
   if (!options.id.empty()) GRUSERVE_RETURN_IF_ERROR(CheckSessionId(options.id));
   if (options.mode == OpenMode::kResume && options.id.empty()) {
     return absl::InvalidArgumentError("session_id is empty, RESUME expects one");
@@ -29,7 +35,7 @@ absl::Status CheckOpen(const OpenSessionOptions& options) {
   if (options.mode == OpenMode::kResume && !options.h_0.empty()) {
     return absl::InvalidArgumentError("h_0 is given, RESUME expects none: the session has its state");
   }
-  if (options.mode == OpenMode::kCreate && IsMintedSessionId(options.id)) {
+  if (options.mode == OpenMode::kCreate && !options.durable.has_value() && IsMintedSessionId(options.id)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "session_id is \"", options.id, "\", a form that only the server gives out: leave it empty"));
   }
@@ -43,6 +49,8 @@ absl::Status CheckOpen(const OpenSessionOptions& options) {
   }
   return absl::OkStatus();
 }
+
+}  // namespace
 
 absl::Status CheckCreate(const OpenSessionOptions& options) {
   if (options.model == nullptr) {
@@ -72,6 +80,8 @@ absl::Status CheckCreate(const OpenSessionOptions& options) {
   return absl::OkStatus();
 }
 
+namespace {
+
 // Whether `options` may have the session of `entry`.
 absl::Status CheckResume(const OpenSessionOptions& options, const SessionRoster::Entry& entry) {
   const Session& session = *entry.session;
@@ -89,6 +99,10 @@ absl::Status CheckResume(const OpenSessionOptions& options, const SessionRoster:
   if (options.real_time.has_value() && options.real_time != session.Describe().real_time) {
     return absl::InvalidArgumentError(absl::StrCat("real_time is given and not what session \"", session.id(),
                                                    "\" was opened with: leave it out"));
+  }
+  if (options.durability.has_value() && options.durability != session.Describe().durability) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("durability is given and not what session \"", session.id(), "\" has: leave it out"));
   }
   if (options.remember_steps != 0 && options.remember_steps != session.remember_steps()) {
     return absl::InvalidArgumentError(absl::StrCat("remember_steps is ", options.remember_steps,
@@ -111,7 +125,7 @@ absl::StatusOr<std::shared_ptr<Session>> Resume(const OpenSessionOptions& option
                                                 SessionRoster::Entry* entry, SessionRoster::Notice* displaced)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(roster.mu) {
   if (options.mode == OpenMode::kCreate) {
-    return absl::AlreadyExistsError(absl::StrCat("session \"", options.id, "\" is open already"));
+    return OpenAlready(options.id);
   }
   GRUSERVE_RETURN_IF_ERROR(CheckResume(options, *entry));
   GRUSERVE_ASSIGN_OR_RETURN(const uint64_t epoch,
@@ -125,6 +139,20 @@ absl::StatusOr<std::shared_ptr<Session>> Resume(const OpenSessionOptions& option
   return entry->session;
 }
 
+std::unique_ptr<SessionDurability> MakeDurability(const OpenSessionOptions& options) {
+  if (!options.durable.has_value()) return nullptr;
+  auto durability = std::make_unique<SessionDurability>();
+  durability->mode = options.durable->mode;
+  durability->epoch = options.durable->claim.epoch;
+  durability->owner = options.durable->claim.owner;
+  durability->max_undurable = options.durable->max_undurable;
+  durability->bit_exact = options.durable->bit_exact;
+  if (options.start == nullptr) return durability;
+  durability->durable_step = options.start->step;
+  durability->input_digest = options.start->input_digest;
+  return durability;
+}
+
 }  // namespace
 
 SessionTable::SessionTable(Options options, Executor* executor, Clock* clock)
@@ -135,12 +163,13 @@ SessionTable::SessionTable(Options options, Executor* executor, Clock* clock)
   surroundings_->executor = executor;
   surroundings_->clock = clock;
   surroundings_->max_inflight = options.max_inflight;
+  surroundings_->keeper = options.keeper;
 }
 
 SessionTable::~SessionTable() = default;
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(OpenSessionOptions options) {
-  GRUSERVE_RETURN_IF_ERROR(CheckOpen(options));
+  GRUSERVE_RETURN_IF_ERROR(CheckTerms(options));
   if (options.id.empty()) {
     options.id = MintSessionId();
     options.mode = OpenMode::kCreate;
@@ -149,7 +178,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(OpenSessionOptions o
   absl::StatusOr<std::shared_ptr<Session>> session(nullptr);
   {
     absl::MutexLock lock(&roster_->mu);
-    if (roster_->stopped) return absl::UnavailableError("the server is shutting down and opens no sessions");
+    if (roster_->stopped) return Stopped();
     SessionRoster::Entry* entry = roster_->Find(options.id);
     if (entry != nullptr) {
       session = Resume(options, *roster_, entry, &displaced);
@@ -160,6 +189,28 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(OpenSessionOptions o
   displaced.Tell();
   if (!session.ok() || *session != nullptr) return session;
   return Create(options);
+}
+
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::CheckOpen(const OpenSessionOptions& options) {
+  GRUSERVE_RETURN_IF_ERROR(CheckTerms(options));
+  std::shared_ptr<Session> live;
+  {
+    absl::MutexLock lock(&roster_->mu);
+    if (roster_->stopped) return Stopped();
+    const SessionRoster::Entry* entry = options.id.empty() ? nullptr : roster_->Find(options.id);
+    if (entry != nullptr) {
+      if (options.mode == OpenMode::kCreate) return OpenAlready(options.id);
+      GRUSERVE_RETURN_IF_ERROR(CheckResume(options, *entry));
+      live = entry->session;
+    }
+  }
+  if (live == nullptr && options.mode == OpenMode::kCreate) GRUSERVE_RETURN_IF_ERROR(CheckCreate(options));
+  return live;
+}
+
+absl::Status SessionTable::NotFound(const std::string& id) {
+  absl::MutexLock lock(&roster_->mu);
+  return roster_->NotFound(id);
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionOptions& options) {
@@ -179,7 +230,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionO
   auto session = std::make_shared<Session>(
       Session::Options{options.id, options.model, options.batch_size, options.attachment.sink.get(),
                        *std::move(real_time), options.tenant, options.close_with_stream,
-                       options.remember_steps},
+                       options.remember_steps, MakeDurability(options), options.start.get()},
       options.h_0, surroundings_);
   {
     absl::MutexLock lock(&roster_->mu);
@@ -265,6 +316,7 @@ absl::Time SessionTable::Expire() {
     for (const auto& [session, notice] : evicted) {
       session->FreeState();
       notice.Tell();
+      if (session->durable()) surroundings_->keeper->OnEvicted(session->claim().claim);
     }
   }
 }

@@ -29,6 +29,14 @@ enum class OpenMode { kCreate, kResume, kCreateOrResume };
 
 constexpr int64_t kMostRememberedSteps = 64;
 
+// What a session whose record is acquired is opened with.
+struct DurableTerms {
+  Durability mode = Durability::kAsync;
+  StoreClaim claim;
+  int64_t max_undurable = 0;
+  bool bit_exact = true;
+};
+
 struct OpenSessionOptions {
   std::string id;  // Empty: minted.
   OpenMode mode = OpenMode::kCreate;
@@ -43,11 +51,20 @@ struct OpenSessionOptions {
   // Responses that a new session keeps, in places of its log, 0 to kMostRememberedSteps.
   // 0 for a resumed one, or what it was opened with.
   int64_t remember_steps = 0;
+  // What of it outlives the server; absent: the server's default, or what it was opened with.
+  std::optional<Durability> durability;
+  // From SessionOpener: the terms where a store stands behind it, and where a session
+  // that is new here goes on from.
+  std::optional<DurableTerms> durable;
+  std::shared_ptr<const Checkpoint> start;
   // Whose steps a new session's are; null: nobody's in particular. Outlives it.
   Tenant* tenant = nullptr;
   // Whose session it will be; a null sink leaves it detached.
   SessionAttachment attachment;
 };
+
+// Whether a new session can be made of `options`: its model steps, h_0 fits.
+absl::Status CheckCreate(const OpenSessionOptions& options);
 
 class SessionTable {
  public:
@@ -58,8 +75,9 @@ class SessionTable {
     int64_t max_inflight = 64;                   // Operations of a session, waiting or running.
     absl::Duration remember_evicted = absl::Minutes(10);
     int64_t max_remembered = 100'000;
-    int num_workers = 1;           // Of the executor.
-    double real_time_share = 0.5;  // Of their time, for real-time contracts; below 1.
+    int num_workers = 1;              // Of the executor.
+    double real_time_share = 0.5;     // Of their time, for real-time contracts; below 1.
+    SessionKeeper* keeper = nullptr;  // Outlives the table and all its sessions.
   };
   // `live`, `attached`, `memory_bytes` and `real_time_...` are of now, the others since the start.
   struct Counters {
@@ -71,6 +89,7 @@ class SessionTable {
     int64_t closed = 0;  // By a client.
     int64_t evicted_idle = 0;
     int64_t evicted_grace = 0;
+    int64_t fenced = 0;  // Resumed by another server.
     int64_t refused_budget = 0;
     int64_t late_steps = 0;          // Of sessions with a real-time contract.
     int64_t real_time_promised = 0;  // Nanoseconds of compute a second.
@@ -95,6 +114,12 @@ class SessionTable {
   // Session::ReadState tells it exactly, in turn with later operations. Opening
   // and resuming count as activity.
   absl::StatusOr<std::shared_ptr<Session>> Open(OpenSessionOptions options);
+
+  // Whether Open would refuse `options`, as far as can be told beforehand; changes
+  // nothing. Answers the live session of that id, or null.
+  absl::StatusOr<std::shared_ptr<Session>> CheckOpen(const OpenSessionOptions& options);
+  // Why there is no session `id`. REQUIRES: there is none.
+  absl::Status NotFound(const std::string& id);
 
   // NotFound, with the reason where it was evicted lately.
   absl::StatusOr<std::shared_ptr<Session>> Find(const std::string& id);

@@ -18,6 +18,9 @@ int64_t LogPlaces(const SessionOp& op);
 
 class StepLedger {
  public:
+  // Where the last operation applied was `last`.
+  explicit StepLedger(int64_t last = 0) : next_(last + 1) {}
+
   struct Verdict {
     absl::Status status;  // OK: run it at `index`, then call Applied or Failed.
     SessionErrorReason reason = SessionErrorReason::kNone;
@@ -56,7 +59,7 @@ class StepLedger {
  private:
   Verdict JudgeIndex(const SessionOp& op) const;
 
-  int64_t next_ = 1;
+  int64_t next_;
   bool barrier_ = false;
 };
 

@@ -91,6 +91,7 @@ struct StorePut {
 struct StoreResult {
   StoreOutcome outcome = StoreOutcome::kUnavailable;
   std::string message;  // Where not kOk.
+  uint64_t epoch = 0;   // Where kFenced: the record's.
 };
 
 struct StoredSession {

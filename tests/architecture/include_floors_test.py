@@ -16,8 +16,9 @@ FLOORS = {
     "core/network": ["core/base", "core/engine", "core/model"],
     "core/runtime": ["core/base", "core/engine", "core/model", "core/network"],
     "core/store": ["core/base"],
-    "core/session": ["core/base", "core/engine", "core/model", "core/network", "core/runtime"],
-    "server": ["core/base", "core/engine", "core/model", "core/network", "core/runtime", "core/session", "gruserve/v1"],
+    "core/session": ["core/base", "core/engine", "core/model", "core/network", "core/runtime", "core/store"],
+    "core/durability": ["core/base", "core/engine", "core/model", "core/network", "core/runtime", "core/session", "core/store"],
+    "server": ["core/base", "core/engine", "core/model", "core/network", "core/runtime", "core/session", "core/store", "core/durability", "gruserve/v1"],
     "client": ["core/base", "gruserve/v1"],
 }
 

@@ -1,0 +1,257 @@
+#include "core/durability/session_opener.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "core/session/checkpoint_form.h"
+#include "core/session/session_id.h"
+#include "core/store/input_digest.h"
+
+namespace gruserve {
+namespace {
+
+const char* NameOf(Durability durability) {
+  return durability == Durability::kSync ? "SYNC" : durability == Durability::kAsync ? "ASYNC" : "NONE";
+}
+
+AcquireMode ModeOf(const OpenSessionOptions& options, const Session* live) {
+  if (options.mode == OpenMode::kCreate) return AcquireMode::kCreate;
+  const bool may_create =
+      options.mode == OpenMode::kCreateOrResume && live == nullptr && CheckCreate(options).ok();
+  return may_create ? AcquireMode::kCreateOrResume : AcquireMode::kResume;
+}
+
+absl::Status StatusOf(const std::string& id, const Acquired& acquired) {
+  switch (acquired.outcome) {
+    case StoreOutcome::kExists:
+      return absl::AlreadyExistsError(absl::StrCat("session \"", id, "\" is stored already"));
+    case StoreOutcome::kDamaged:
+      return absl::DataLossError(
+          absl::StrCat("session \"", id, "\" is stored and cannot be read: ", acquired.message));
+    default:
+      return absl::UnavailableError(
+          absl::StrCat("the session store does not answer, try again: ", acquired.message));
+  }
+}
+
+// What a request to resume says of the session, against what is stored.
+absl::Status CheckStored(const OpenSessionOptions& options, const Checkpoint& stored) {
+  const auto differs = [&](const char* field, const std::string& came, const std::string& is) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, " is ", came, ", session \"", options.id, "\" has ", is));
+  };
+  if (options.model != nullptr &&
+      (options.model->name() != stored.model_name ||
+       (!options.any_version && options.model->version() != stored.model_version))) {
+    return differs("model",
+                   absl::StrCat("\"", options.model->name(), "\" version ", options.model->version()),
+                   absl::StrCat("\"", stored.model_name, "\" version ", stored.model_version));
+  }
+  if (options.batch_size != 0 && options.batch_size != stored.batch_size)
+    return differs("batch_size", absl::StrCat(options.batch_size), absl::StrCat(stored.batch_size));
+  if (options.durability.has_value() && *options.durability != stored.durability)
+    return differs("durability", NameOf(*options.durability), NameOf(stored.durability));
+  if (options.remember_steps != 0 && options.remember_steps != stored.remember_steps)
+    return differs("remember_steps", absl::StrCat(options.remember_steps),
+                   absl::StrCat(stored.remember_steps));
+  return absl::OkStatus();
+}
+
+// Whether `model` can go on from `stored`.
+absl::Status CheckModel(const LoadedModel& model, const Checkpoint& stored) {
+  const std::string label = absl::StrCat("model \"", model.name(), "\" version ", model.version());
+  if (model.weights_sha256() != stored.weights_sha256) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(label, " has weights ", model.weights_sha256().substr(0, 12),
+                     "..., the stored session was computed with ", stored.weights_sha256.substr(0, 12),
+                     "...: serve that model to resume it"));
+  }
+  if (CheckpointForm(model, stored.batch_size).state_shapes == stored.state_shapes) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(label, " has hidden states of other names or shapes than the stored session"));
+}
+
+}  // namespace
+
+Checkpoint FirstCheckpoint(const OpenSessionOptions& options, Durability durability) {
+  if (options.start != nullptr) return *options.start;
+  const LoadedModel& model = *options.model;
+  SessionState state(&model, std::max<int64_t>(options.batch_size, 1));
+  if (!options.h_0.empty()) state.Set(options.h_0);
+  Checkpoint checkpoint = CheckpointForm(model, options.batch_size);
+  checkpoint.remember_steps = static_cast<uint32_t>(options.remember_steps);
+  checkpoint.durability = durability;
+  checkpoint.input_digest = FirstInputDigest(options.id, model.weights_sha256());
+  checkpoint.state = state.Get();
+  return checkpoint;
+}
+
+absl::Status SessionOpener::CheckDurability(std::optional<Durability> durability) const {
+  if (writer_ != nullptr || durability.value_or(Durability::kNone) == Durability::kNone)
+    return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("durability is ", NameOf(*durability), ", this server has no store: NONE is wanted"));
+}
+
+void SessionOpener::Open(OpenSessionOptions options, OpenDone done) {
+  if (const absl::Status status = CheckDurability(options.durability); !status.ok()) {
+    done(status);
+    return;
+  }
+  absl::StatusOr<std::shared_ptr<Session>> live = table_->CheckOpen(options);
+  if (!live.ok()) {
+    done(live.status());
+    return;
+  }
+  if (writer_ == nullptr || (*live != nullptr && !(*live)->durable())) {
+    done(table_->Open(std::move(options)));
+    return;
+  }
+  const bool stays_here = options.durability.value_or(options_.default_durability) == Durability::kNone;
+  if (options.mode == OpenMode::kCreate && stays_here) {
+    OpenUnstored(std::move(options), std::move(done));
+  } else {
+    OpenStored(std::move(options), *live, std::move(done));
+  }
+}
+
+void SessionOpener::OpenUnstored(OpenSessionOptions options, OpenDone done) {
+  if (options.id.empty()) {
+    done(table_->Open(std::move(options)));
+    return;
+  }
+  const std::string id = options.id;
+  writer_->Get(id, [this, options = std::move(options), done = std::move(done)](const Acquired& stored) {
+    if (stored.outcome == StoreOutcome::kAbsent) {
+      done(table_->Open(options));
+    } else {
+      const bool there = stored.outcome == StoreOutcome::kOk || stored.outcome == StoreOutcome::kDamaged;
+      done(there ? absl::AlreadyExistsError(absl::StrCat("session \"", options.id, "\" is stored already"))
+                 : StatusOf(options.id, stored));
+    }
+  });
+}
+
+void SessionOpener::OpenStored(OpenSessionOptions options, const std::shared_ptr<Session>& live,
+                               OpenDone done) {
+  if (options.id.empty()) options.id = MintSessionId();
+  Opening opening{std::move(options), std::move(done), MintSessionId(), Durability::kAsync};
+  opening.mode = opening.options.durability.value_or(options_.default_durability);
+  AcquireRequest request;
+  request.id = opening.options.id;
+  request.mode = ModeOf(opening.options, live.get());
+  // CREATE_OR_RESUME of what would not be stored: it is made in memory where it is not there.
+  if (opening.mode == Durability::kNone && request.mode == AcquireMode::kCreateOrResume)
+    request.mode = AcquireMode::kResume;
+  request.owner = opening.owner;
+  request.ttl = writer_->ttl();
+  if (request.mode != AcquireMode::kResume) {
+    const Checkpoint first = FirstCheckpoint(opening.options, opening.mode);
+    request.first_step = first.step;
+    request.first_checkpoint = EncodeCheckpoint(first);
+  }
+  writer_->Acquire(std::move(request), [this, opening = std::move(opening)](Acquired acquired) mutable {
+    OnAcquired(std::move(opening), std::move(acquired));
+  });
+}
+
+std::shared_ptr<Session> SessionOpener::FindLive(const std::string& id) const {
+  absl::StatusOr<std::shared_ptr<Session>> live = table_->Find(id);
+  return live.ok() ? *std::move(live) : nullptr;
+}
+
+void SessionOpener::OnAcquired(Opening opening, Acquired acquired) {
+  OpenSessionOptions& options = opening.options;
+  const StoreClaim claim{options.id, acquired.epoch, opening.owner};
+  const std::shared_ptr<Session> live = FindLive(options.id);
+  if (acquired.outcome == StoreOutcome::kAbsent) {
+    OnAbsent(std::move(opening), live);
+    return;
+  }
+  // With a damaged record the epoch has risen all the same.
+  const bool taken = acquired.outcome == StoreOutcome::kOk || acquired.outcome == StoreOutcome::kDamaged;
+  if (taken && live != nullptr && live->durable()) {
+    const StoreClaim before = live->claim().claim;
+    if (acquired.previous_epoch == before.epoch && acquired.previous_owner == before.owner) {
+      ResumeLive(std::move(opening), *live, claim);
+      return;
+    }
+    live->OnRecordLost(acquired.epoch);
+  }
+  if (acquired.outcome != StoreOutcome::kOk) {
+    opening.done(StatusOf(options.id, acquired));
+    return;
+  }
+  bool bit_exact = true;
+  if (!acquired.created) {
+    const absl::StatusOr<bool> restored = Restore(*std::move(acquired.checkpoint), &options);
+    if (!restored.ok()) {
+      opening.done(restored.status());
+      return;
+    }
+    bit_exact = *restored;
+  }
+  OpenAcquired(std::move(opening), claim, bit_exact);
+}
+
+void SessionOpener::OnAbsent(Opening opening, const std::shared_ptr<Session>& live) {
+  OpenSessionOptions& options = opening.options;
+  if (live != nullptr && live->durable()) {
+    // The record expired, or the store forgot it: this server has the session.
+    const StoreClaim claim{options.id, live->epoch() + 1, opening.owner};
+    live->OnRecordMissing();
+    ResumeLive(std::move(opening), *live, claim);
+    writer_->OnMoved(live);
+  } else if (options.mode == OpenMode::kResume && live == nullptr) {
+    opening.done(table_->NotFound(options.id));
+  } else {
+    opening.done(table_->Open(std::move(options)));
+  }
+}
+
+void SessionOpener::ResumeLive(Opening opening, Session& live, const StoreClaim& claim) {
+  live.OnReacquired(claim);
+  if (opening.options.mode == OpenMode::kCreate) {
+    opening.done(absl::AlreadyExistsError(absl::StrCat("session \"", claim.id, "\" is open already")));
+    return;
+  }
+  opening.done(table_->Open(std::move(opening.options)));
+}
+
+void SessionOpener::OpenAcquired(Opening opening, const StoreClaim& claim, bool bit_exact) {
+  OpenSessionOptions& options = opening.options;
+  const Durability mode = options.start != nullptr ? options.start->durability : opening.mode;
+  options.mode = OpenMode::kCreate;
+  options.durable = DurableTerms{mode, claim, options_.max_undurable, bit_exact};
+  const bool created = options.start == nullptr;
+  absl::StatusOr<std::shared_ptr<Session>> session = table_->Open(std::move(options));
+  if (session.ok()) {
+    writer_->KeepAlive(*session);
+  } else if (created) {
+    writer_->OnClosed(claim);
+  }
+  opening.done(std::move(session));
+}
+
+absl::StatusOr<bool> SessionOpener::Restore(Checkpoint checkpoint, OpenSessionOptions* options) const {
+  GRUSERVE_RETURN_IF_ERROR(CheckStored(*options, checkpoint));
+  GRUSERVE_ASSIGN_OR_RETURN(options->model, find_model_(checkpoint.model_name, checkpoint.model_version));
+  GRUSERVE_RETURN_IF_ERROR(CheckModel(*options->model, checkpoint));
+  const std::string& kernels = options->model->network().kernel_fingerprint();
+  const bool bit_exact = kernels == checkpoint.kernel_fingerprint;
+  if (!bit_exact && options_.require_bit_exact) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "session \"", options->id, "\" was computed by kernels \"", checkpoint.kernel_fingerprint,
+        "\", this server has \"", kernels, "\", and requires equal bits"));
+  }
+  options->batch_size = checkpoint.batch_size;
+  options->remember_steps = checkpoint.remember_steps;
+  options->durability = std::nullopt;
+  options->h_0.clear();
+  options->start = std::make_shared<const Checkpoint>(std::move(checkpoint));
+  return bit_exact;
+}
+
+}  // namespace gruserve

@@ -1,0 +1,25 @@
+#include "core/store/input_digest.h"
+
+#define XXH_STATIC_LINKING_ONLY  // The state on the stack.
+#include <xxhash.h>
+
+namespace gruserve {
+
+uint64_t FirstInputDigest(const std::string& session_id, const std::string& weights_sha256) {
+  const std::string text = session_id + '\0' + weights_sha256;
+  return XXH3_64bits(text.data(), text.size());
+}
+
+uint64_t ExtendInputDigest(uint64_t digest, int64_t index, bool set_state, std::span<const float> values) {
+  XXH3_state_t state;
+  XXH3_INITSTATE(&state);
+  XXH3_64bits_reset(&state);
+  const uint8_t kind = set_state ? 2 : 1;
+  XXH3_64bits_update(&state, &digest, sizeof(digest));
+  XXH3_64bits_update(&state, &index, sizeof(index));
+  XXH3_64bits_update(&state, &kind, sizeof(kind));
+  XXH3_64bits_update(&state, values.data(), values.size_bytes());
+  return XXH3_64bits_digest(&state);
+}
+
+}  // namespace gruserve

@@ -24,6 +24,7 @@ SOURCE is one of
   PACKAGE.MODULE:NAME   a torch.nn.Module, a class or a function that gives one; with --weights its state_dict
   FILE.pt               a state_dict of one nn.GRU or nn.GRUCell, a checkpoint with one in it, or a saved module
   FILE.safetensors      such a state_dict
+  FILE.h5, FILE.keras   a Keras model; of weights alone (.weights.h5) say with --keras-config or --layer what they are
 """
 _EXAMPLES = """\
 examples:
@@ -35,6 +36,9 @@ examples:
   # a constructor with arguments, checked on data of your own, [T, I] or [T, B, I]
   gruserve-export my_net:Net --kwargs '{"hidden": 64}' --repository models --name my-net --input x.npy \\
       --server-binary build/release/bin/gruserve-server
+  # a Keras model; weights alone, with what the file does not say
+  gruserve-export model.keras --repository models --name my-net
+  gruserve-export my.weights.h5 --layer gru --layer dense,activation=softmax --repository models --name my-net
 
 What can be expressed: GRU, GRUCell, Linear, Embedding, LayerNorm, BatchNorm1d, activations, softmaxes, dropout,
 concatenations, arithmetic among features and with constants, the last time step. Anything else is refused by its
@@ -64,6 +68,19 @@ def _parser() -> argparse.ArgumentParser:
         "--model-json", type=pathlib.Path, metavar="FILE", help="describes the modules, in place of tracing"
     )
     network.add_argument("--input-size", type=int, default=0, metavar="N", help="where the network does not say")
+    network.add_argument(
+        "--keras-config", type=pathlib.Path, metavar="FILE", help="what model.to_json() gives, for Keras weights alone"
+    )
+    network.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="NAME[:CLASS][,OPTION=VALUE]",
+        help="a layer of Keras weights alone; once for each, in their order",
+    )
+    network.add_argument(
+        "--ignore-mask", action="store_true", help="serve a Keras network without its masks: send rows unpadded"
+    )
     network.add_argument(
         "--trust-pickle",
         action="store_true",
@@ -119,6 +136,10 @@ def _check_options(args: argparse.Namespace) -> CheckOptions:
 
 
 def _load(args: argparse.Namespace) -> ModelEntry:
+    if pathlib.Path(args.source).suffix in (".h5", ".hdf5", ".keras"):
+        from gruserve.export.keras_source import KerasSource
+
+        return KerasSource(pathlib.Path(args.source), args.keras_config, args.layer, args.ignore_mask).entry()
     try:
         from gruserve.export.torch_source import TorchSource
     except ModuleNotFoundError as error:

@@ -165,7 +165,7 @@ class Package(unittest.TestCase):
 
     def test_a_build_brings_its_stubs(self):
         try:
-            import setuptools  # noqa: F401
+            from setuptools import setup  # noqa: F401
         except ImportError:
             self.skipTest("setuptools is not installed (Debian: python3-setuptools)")
         with tempfile.TemporaryDirectory() as folder:

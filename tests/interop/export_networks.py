@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 def seeded(make, *args, **kwargs):
@@ -65,6 +66,56 @@ class Skips(nn.Module):
         b = torch.tanh(self.second(a)[0]) * a + 0.5
         c, _ = self.third(torch.cat([a, b], dim=-1))
         return torch.sigmoid(self.out(torch.cat((c, x), -1)[..., :])).permute(1, 0, 2)
+
+
+class Ragged(nn.Module):
+    """Rows of several lengths, packed, through two GRUs; every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.GRU(3, 8, batch_first=True)
+        self.second = nn.GRU(8, 6, bidirectional=True)
+        self.fc = nn.Linear(12, 2)
+
+    def forward(self, x, lengths):
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), batch_first=True)
+        y, _ = pad_packed_sequence(self.second(self.first(packed)[0])[0], batch_first=True)
+        return self.fc(y)
+
+
+class RaggedLast(nn.Module):
+    """Each row's own last step."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(3, 8)
+        self.fc = nn.Linear(8, 2)
+
+    def forward(self, x, lengths):
+        return self.fc(self.gru(pack_padded_sequence(x, lengths))[1][-1])
+
+
+class RaggedMistake(RaggedLast):
+    """Cannot be expressed: a step that some rows do not have."""
+
+    def forward(self, x, lengths):
+        return self.fc(pad_packed_sequence(self.gru(pack_padded_sequence(x, lengths))[0])[0][-1])
+
+
+class LossGen(nn.Module):
+    """Opus's model of packet loss, whose trained weights are in tests/data."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense_in = nn.Linear(2, 8)
+        self.gru1 = nn.GRU(8, 16, batch_first=True)
+        self.gru2 = nn.GRU(16, 32, batch_first=True)
+        self.dense_out = nn.Linear(32, 1)
+
+    def forward(self, x, states=(None, None)):
+        y, h_1 = self.gru1(self.dense_in(x).tanh(), states[0])
+        y, h_2 = self.gru2(y, states[1])
+        return self.dense_out(y).sigmoid(), [h_1, h_2]
 
 
 class Cells(nn.Module):
@@ -203,6 +254,8 @@ sensor = seeded(Sensor)
 skips = seeded(Skips)
 cells = seeded(Cells)
 backbone = seeded(Backbone)
+ragged = seeded(Ragged)
+ragged_last = seeded(RaggedLast)
 gru = seeded(nn.GRU, 3, 8, num_layers=2, batch_first=True)
 wide = seeded(nn.GRU, 3, 8, bias=False, bidirectional=True)
 cell = seeded(nn.GRUCell, 3, 8)

@@ -116,6 +116,36 @@ class Served(Harness):
                     with client.open_session(name, batch_size=BATCH) as session:
                         self.assertEqual(np.stack([session.step(row) for row in x]).tobytes(), y.tobytes(), name)
 
+    def test_rows_of_several_lengths(self):
+        for name in ("ragged", "ragged_last"):
+            code, out, err = self.export(f"export_networks:{name}", name=name, check=True)
+            self.assertEqual(code, 0, err)
+            self.assertRegex(out, r"rows of \[32, \d+, \d+\] steps")
+            self.assertRegex(out, r"one sequence:  largest difference \S+e-0[789] ")
+        self.assertIn("bit for bit", out)
+        x = np.random.default_rng(2).standard_normal((STEPS, BATCH, 3)).astype("f4")
+        lengths = [STEPS, 9, 2]
+        expected = copy.deepcopy(networks.ragged).double()(torch.from_numpy(x.astype("f8")).transpose(0, 1), torch.tensor(lengths))
+        last = copy.deepcopy(networks.ragged_last).double()(torch.from_numpy(x.astype("f8")), torch.tensor(lengths))
+        with running(SERVER, self.repository) as address, gruserve.Client(address) as client:
+            y = client.infer_sequence("ragged", x, lengths=lengths).transpose(1, 0, 2)
+            for row, length in enumerate(lengths):
+                self.assertLess(np.abs(y[row, :length] - expected[row, :length].detach().numpy()).max(), 1e-6)
+            y = client.infer_sequence("ragged_last", x, lengths=lengths, last=True)
+            self.assertLess(np.abs(y - last.detach().numpy()).max(), 1e-6)
+
+    def test_a_real_trained_network(self):
+        data = pathlib.Path(__file__).parents[1] / "data/opus_lossgen"
+        weights, recorded = data / "model.safetensors", safetensors.read(data / "steps.safetensors")
+        code, out, err = self.export("export_networks:LossGen", "--weights", weights, name="lossgen", check=True)
+        self.assertEqual(code, 0, err)
+        self.assertIn("bit for bit", out)
+        with running(SERVER, self.repository) as address, gruserve.Client(address) as client:
+            y = client.infer_sequence("lossgen", recorded["x"])
+        error = np.abs(y - recorded["y64"]).max()
+        self.assertLess(error, 2e-6)
+        print(f"lossgen: largest difference to float64 {error:.3g}")
+
     def test_the_check_prints_both_differences(self):
         code, out, err = self.export("export_networks:tagger", check=True)
         self.assertEqual(code, 0, err)
@@ -250,6 +280,7 @@ class Refused(Harness):
             "LongMemory": r'"memory" \(LSTM\).*gruserve hosts GRUs',
             "Reversed": r'"flip" \(flip\)',
             "Softest": r'"softmax" \(Softmax\).*dim is 0',
+            "RaggedMistake": "with padded rows it is not the last step of each",
             "TwoHeads": "returns more than one output",
             "Branching": r"cannot be traced \(TraceError.*--model-json",
             "Sneaky": "gives other numbers than the network itself",

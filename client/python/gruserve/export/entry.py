@@ -26,7 +26,8 @@ class Reference:
 
     name: str  # "torch 1.13.1, float32"
     # x [T, B, I] to the output [T, B, O], of a network that gives the last step only [B, O].
-    run: Callable[[np.ndarray], np.ndarray]
+    # Of a ragged network also with the rows' lengths behind x.
+    run: Callable[..., np.ndarray]
 
 
 @dataclass
@@ -41,6 +42,8 @@ class ModelEntry:
     index_size: int = 0
     # The output is that of the last time step.
     last_only: bool = False
+    # It takes the rows' lengths, as InferSequence does.
+    ragged: bool = False
     # The module that gives the output, where it is not the last.
     output: str = ""
     # `inputs` of model.json must be written: the first module does not say its size.

@@ -94,14 +94,19 @@ class ModuleWriter:
             self.states[path] = state
         directions = 1
         if not cell:
-            time = rows.axes[1 if module.batch_first else 0]
-            if self.time not in (None, time):
-                raise cannot_express(path, kind, "it runs along another dimension than the GRU before it")
-            self.time = time
+            if not rows.packed:
+                self.see_time(path, kind, rows.axes[1 if module.batch_first else 0])
             directions = 2 if module.bidirectional else 1
         self.grus.append(path)
         output = self._add(path, entry, [rows], rows.axes, Width(module.hidden_size * directions))
+        output.packed = rows.packed
         return output if cell else GruResult(output, path, module.num_layers, directions)
+
+    def see_time(self, part: str, kind: str, axis: str) -> None:
+        """Time runs along `axis`."""
+        if self.time not in (None, axis):
+            raise cannot_express(part, kind, "it runs along another dimension than the GRU before it")
+        self.time = axis
 
     def _initial(self, path: str, module: nn.Module, state: Constant) -> str:
         size = state.value.size

@@ -20,16 +20,21 @@ def input_tensor(x: np.ndarray, index: bool) -> torch.Tensor:
 class SequenceRunner:
     """A network around nn.GRU: one call over all time steps."""
 
-    def __init__(self, module: nn.Module, *, batch_first: bool, index: bool):
+    def __init__(self, module: nn.Module, *, batch_first: bool, index: bool, lengths: str = ""):
         self._module = module
+        self._lengths = lengths  # The argument that has the rows' lengths.
         self._batch_first = batch_first
         self._index = index
 
-    def run(self, x: np.ndarray) -> np.ndarray:
+    def run(self, x: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The output, [T, B, O]; as the network gives it where it is of the last step only."""
         value = input_tensor(x, self._index)
+        extra: dict[str, torch.Tensor] = {}
+        if self._lengths:
+            whole = np.full(x.shape[1], x.shape[0]) if lengths is None else lengths
+            extra[self._lengths] = torch.from_numpy(whole.astype("i8"))
         with torch.no_grad():
-            output: Any = self._module(value.transpose(0, 1) if self._batch_first else value)
+            output: Any = self._module(value.transpose(0, 1) if self._batch_first else value, **extra)
         while isinstance(output, (tuple, list)):
             output = output[0]
         sequence = tuple(output.shape[:2]) == ((x.shape[1], x.shape[0]) if self._batch_first else x.shape[:2])

@@ -141,7 +141,8 @@ class TorchSource:
         index = entry.index_size > 0
         if reader.steps_cells:
             return entry, CellRunner(module, writer.states, index)
-        return entry, SequenceRunner(module, batch_first=writer.time == "1", index=index)
+        entry.ragged = bool(reader.lengths)
+        return entry, SequenceRunner(module, batch_first=writer.time == "1", index=index, lengths=reader.lengths)
 
     def _compare(self, entry: ModelEntry, runner: Any) -> None:
         """The network itself against what was written of it."""

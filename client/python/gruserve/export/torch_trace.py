@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import operator
 from typing import Any
@@ -10,6 +11,7 @@ from unittest import mock
 import numpy as np
 import torch
 from torch import fx, nn
+from torch.nn.utils import rnn
 
 from gruserve.export import torch_words as words
 from gruserve.export.errors import ONNX_ADVICE, ExportError, cannot_express, one_line
@@ -37,8 +39,24 @@ class _Proxy(fx.Proxy):
         return iter((self[0], self[1]))
 
 
+def _proxied(tracer: fx.Tracer, function: Any) -> Any:
+    """A function of torch that a trace cannot see by itself, made visible where it meets a traced value."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        flat = [*args, *kwargs.values()]
+        flat += [each for group in flat if isinstance(group, (list, tuple)) for each in group]
+        if any(isinstance(each, fx.Proxy) for each in flat):
+            return tracer.create_proxy("call_function", function, args, kwargs)
+        return function(*args, **kwargs)
+
+    return call
+
+
 class _Tracer(fx.Tracer):
-    """Knows torch.zeros of a size that is only known when the network runs: a first hidden state."""
+    """Knows a first hidden state of zeros, and packed sequences."""
+
+    def __init__(self) -> None:
+        super().__init__(autowrap_functions=(rnn.pack_padded_sequence, rnn.pad_packed_sequence))
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Stands for the value of `node`."""
@@ -46,16 +64,10 @@ class _Tracer(fx.Tracer):
 
     def trace(self, root: nn.Module, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """The graph of `root`, with `concrete_args` in place of arguments."""
-        zeros = torch.zeros
-
-        def traced_zeros(*args: Any, **kwargs: Any) -> Any:
-            flat = [*args, *kwargs.values()]
-            flat += [each for group in flat if isinstance(group, (list, tuple)) for each in group]
-            if any(isinstance(each, fx.Proxy) for each in flat):
-                return self.create_proxy("call_function", zeros, args, kwargs)
-            return zeros(*args, **kwargs)
-
-        with mock.patch.object(torch, "zeros", traced_zeros):
+        with contextlib.ExitStack() as stack:
+            for owner, name in ((torch, "zeros"), (rnn, "pack_padded_sequence"), (rnn, "pad_packed_sequence")):
+                function = getattr(owner, name)
+                stack.enter_context(mock.patch.object(owner, name, _proxied(self, function)))
             return super().trace(root, concrete_args)
 
 
@@ -88,6 +100,7 @@ class TraceReader:
         self.steps_cells = any(node.op == "call_module" and self._is_cell(node) for node in graph.nodes)
         self.writer = ModuleWriter()
         self.values: dict[fx.Node, Any] = {}
+        self.lengths = ""  # The argument of forward that has the rows' lengths.
         self.output: Rows | None = None
         self.input: Rows | None = None
 
@@ -153,6 +166,8 @@ class TraceReader:
             raise cannot_express(path, kind.__name__, why)
         if not isinstance(rows, Rows):
             raise cannot_express(path, kind.__name__, "its input is not rows of features")
+        if rows.packed and kind is not nn.GRU:
+            raise cannot_express(path, kind.__name__, "its input is a PackedSequence")
         if kind in (nn.GRU, nn.GRUCell):
             return self.writer.gru(path, module, rows, args[1] if len(args) > 1 else None)
         word = words.word_of_module(module)
@@ -165,6 +180,10 @@ class TraceReader:
         function = node.target
         name = getattr(function, "__name__", str(function))
         args = [self._of(argument) for argument in node.args]
+        if function in (rnn.pack_padded_sequence, rnn.pad_packed_sequence):
+            return self._packing(node, name, args)
+        if isinstance(args[0], list) and function is operator.getitem:
+            return args[0][args[1]]
         if name in _ASSERTIONS or any(isinstance(a, (Opaque, StateArgument)) for a in args[:1]):
             index = args[1] if function is operator.getitem else None
             if isinstance(args[0], StateArgument) and isinstance(index, int):
@@ -188,6 +207,24 @@ class TraceReader:
         if name in ("transpose", "permute", "squeeze"):
             return self._method(node, name, args)
         return self._refuse(node, name)
+
+    def _packing(self, node: fx.Node, name: str, args: list[Any]) -> Any:
+        """Rows of several lengths: the server's calls have them as `lengths`."""
+        rows, options = args[0], dict(node.kwargs)
+        pack = name == "pack_padded_sequence"
+        batch_first = args[2 if pack else 1] if len(args) > (2 if pack else 1) else options.get("batch_first", False)
+        if not isinstance(rows, Rows) or len(rows.axes) != 3 or rows.packed == pack:
+            raise cannot_express(node.name, name, "its input is not what a GRU takes or gives")
+        if not pack:
+            batch = "1" if self.writer.time == "0" else "0"
+            order = (batch, self.writer.time, "F") if batch_first else (self.writer.time, batch, "F")
+            return [Rows(rows.name, order, rows.width), Opaque()]
+        lengths = args[1] if len(args) > 1 else self._of(options.get("lengths"))
+        if not isinstance(lengths, StateArgument) or lengths.path or self.lengths not in ("", lengths.argument):
+            raise cannot_express(node.name, name, "the lengths are no argument of forward")
+        self.lengths = lengths.argument
+        self.writer.see_time(node.name, name, rows.axes[1 if batch_first else 0])
+        return Rows(rows.name, rows.axes, rows.width, packed=True)
 
     def _call_method(self, node: fx.Node) -> Any:
         return self._method(node, str(node.target), [self._of(argument) for argument in node.args])
@@ -286,6 +323,9 @@ class TraceReader:
             if each == slice(None):
                 continue
             if each == -1 and rows.axes[axis] == self.writer.time:
+                if self.lengths:
+                    why = "with padded rows it is not the last step of each: take h_n[-1]"
+                    raise cannot_express(node.name, "getitem", why)
                 del axes[axis]
             elif rows.axes[axis] == "F" and isinstance(each, slice) and each.step is None:
                 rows = self.writer.slice(node.name, rows, each)

@@ -24,6 +24,7 @@ class Rows:
     name: str
     axes: tuple[str, ...]  # "0" and "1" are time and batch, "F" the features.
     width: Width = field(default_factory=Width)
+    packed: bool = False  # A PackedSequence.
 
 
 @dataclass

@@ -23,11 +23,18 @@ namespace gruserve::client {
 namespace {
 
 constexpr int kKeepaliveTimeoutMs = 10'000;
+constexpr int kConnectTimeoutMs = 5'000;
+constexpr int kLeastReconnectMs = 100;
+constexpr int kMostReconnectMs = 2'000;
 
 grpc::ChannelArguments ArgumentsOf(const ConnectOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(options.max_message_bytes);
   arguments.SetMaxSendMessageSize(options.max_message_bytes);
+  // A server that went away is looked for again soon: it may be back.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kLeastReconnectMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMostReconnectMs);
   // A connection of its own for each channel: see ChannelPool.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   if (options.keepalive != absl::InfiniteDuration()) {

@@ -61,6 +61,8 @@ struct SessionInfo {
   std::optional<RealTimeContract> real_time;
   int64_t late_steps = 0;
   uint32_t remember_steps = 0;
+  uint64_t input_digest = 0;  // See core/base/input_digest.h; 0 without a store.
+  bool bit_exact = true;
 };
 
 // Why an operation of a session failed, where the status code leaves it open.
@@ -82,6 +84,7 @@ struct SessionError {
   absl::Duration retry_after;  // Zero: no hint.
   uint64_t epoch = 0;          // The new one, where fenced.
   bool detached = false;       // The session is no longer open on its stream.
+  int64_t durable_step = 0;
 };
 
 // What a stream's session said with the error `status`; nothing where `status`

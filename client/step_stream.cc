@@ -28,11 +28,15 @@ v1::SessionCommand StepCommand(const Tensor& input, const StepOptions& options) 
   return command;
 }
 
+absl::StatusOr<StateResult> StateOf(const v1::SessionEvent& event) {
+  if (!event.has_state_set()) return WrongEvent(event, "state_set");
+  return DecodeStateSet(event.state_set());
+}
+
 absl::StatusOr<StateResult> SendState(StreamConnection* connection, uint32_t handle,
                                       v1::SessionCommand command) {
   GRUSERVE_ASSIGN_OR_RETURN(const v1::SessionEvent event, connection->Call(handle, std::move(command)));
-  if (!event.has_state_set()) return WrongEvent(event, "state_set");
-  return DecodeStateSet(event.state_set());
+  return StateOf(event);
 }
 
 }  // namespace
@@ -74,6 +78,16 @@ absl::StatusOr<StateResult> StreamSession::Reset(int64_t index) {
   v1::SessionCommand command;
   command.mutable_set_state()->set_index(index);
   return SendState(connection_.get(), handle_, std::move(command));
+}
+
+void StreamSession::SetStateAsync(const Tensor& state, StateCallback done, int64_t index) {
+  v1::SessionCommand command;
+  command.mutable_set_state()->set_index(index);
+  if (!state.shape.empty()) EncodeTensor(state, command.mutable_set_state()->mutable_state());
+  connection_->Submit(handle_, std::move(command),
+                      [done = std::move(done)](const absl::StatusOr<v1::SessionEvent>& event) {
+                        done(event.ok() ? StateOf(*event) : event.status());
+                      });
 }
 
 absl::StatusOr<SessionInfo> StreamSession::Close() {

@@ -81,6 +81,7 @@ struct StateResult {
 // while a callback runs the stream reads nothing. Blocking calls on the same
 // stream are refused in it with FailedPrecondition; StepAsync is fine.
 using StepCallback = std::function<void(absl::StatusOr<StepResult>)>;
+using StateCallback = std::function<void(absl::StatusOr<StateResult>)>;
 
 // One session on a stream: a handle, whose copies name the same session. Thread-
 // safe. Dropping it does not close the session. May outlive its stream.
@@ -106,6 +107,8 @@ class StreamSession {
   absl::StatusOr<StateResult> SetStates(const std::vector<NamedTensor>& states, int64_t index = 0);
   // Sets the hidden state to what it began with without h_0: zeros, mostly. Takes one index of the log.
   absl::StatusOr<StateResult> Reset(int64_t index = 0);
+  // Either, behind what is under way, and never blocks. An empty state resets.
+  void SetStateAsync(const Tensor& state, StateCallback done, int64_t index = 0);
   // Ends the session, after all that is under way, and frees its state.
   absl::StatusOr<SessionInfo> Close();
 

@@ -121,6 +121,8 @@ SessionInfo DecodeSessionInfo(const v1::SessionInfo& proto) {
   info.idle = absl::Milliseconds(proto.idle_ms());
   info.durability = DecodeDurability(proto.durability());
   info.remember_steps = proto.remember_steps();
+  info.input_digest = proto.input_digest();
+  info.bit_exact = proto.bit_exact();
   if (proto.has_real_time()) {
     info.real_time = RealTimeContract{absl::Microseconds(proto.real_time().period_us()),
                                       absl::Microseconds(proto.real_time().deadline_us())};
@@ -173,6 +175,7 @@ std::optional<SessionError> SessionErrorOf(const absl::Status& status) {
   error.retry_after = absl::Milliseconds(proto.retry_after_ms());
   error.epoch = proto.epoch();
   error.detached = proto.detached();
+  error.durable_step = proto.durable_step();
   return error;
 }
 

@@ -7,7 +7,7 @@
 #include "core/base/status_macros.h"
 #include "core/session/checkpoint_form.h"
 #include "core/session/session_id.h"
-#include "core/store/input_digest.h"
+#include "core/base/input_digest.h"
 
 namespace gruserve {
 namespace {

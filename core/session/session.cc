@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/checked_math.h"
-#include "core/store/input_digest.h"
+#include "core/base/input_digest.h"
 
 namespace gruserve {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/session/session_id.h"
-#include "core/store/input_digest.h"
+#include "core/base/input_digest.h"
 #include "core/store/sqlite/sqlite_session_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -2,8 +2,8 @@
 // can tell whether they speak of the same one: a hidden state forgets, this does not.
 // Thread-safe: no state.
 
-#ifndef GRUSERVE_CORE_STORE_INPUT_DIGEST_H_
-#define GRUSERVE_CORE_STORE_INPUT_DIGEST_H_
+#ifndef GRUSERVE_CORE_BASE_INPUT_DIGEST_H_
+#define GRUSERVE_CORE_BASE_INPUT_DIGEST_H_
 
 #include <cstdint>
 #include <span>
@@ -22,4 +22,4 @@ uint64_t ExtendInputDigest(uint64_t digest, int64_t index, bool set_state, std::
 
 }  // namespace gruserve
 
-#endif  // GRUSERVE_CORE_STORE_INPUT_DIGEST_H_
+#endif  // GRUSERVE_CORE_BASE_INPUT_DIGEST_H_

@@ -1,6 +1,6 @@
-#include "core/store/input_digest.h"
+#include "core/base/input_digest.h"
 
-#define XXH_STATIC_LINKING_ONLY  // The state on the stack.
+#define XXH_INLINE_ALL  // No library to link, so that the client is installed without one.
 #include <xxhash.h>
 
 namespace gruserve {

@@ -1,0 +1,136 @@
+#include "client/operation_log.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/input_digest.h"
+
+namespace gruserve::client {
+namespace {
+
+// Time steps of an input whose steps have `step_rank` dimensions.
+int64_t StepsOf(const Tensor& input, size_t step_rank) {
+  const bool chunk = input.shape.size() > step_rank;
+  return chunk ? std::max<int64_t>(input.shape.front(), 1) : 1;
+}
+
+}  // namespace
+
+OperationLog::OperationLog(int64_t next_step, uint64_t digest, int64_t batch_size)
+    : batch_size_(batch_size), next_(next_step), digest_(digest), before_(digest), digests_(digest != 0) {}
+
+void OperationLog::Number(LoggedOperation& operation) {
+  operation.index = next_;
+  if (digests_ && operation.set_state) {
+    digest_ = ExtendInputDigest(digest_, next_, /*set_state=*/true, operation.values.values);
+  } else if (digests_) {
+    const std::span<const float> values = operation.values.values;
+    const size_t width = values.size() / static_cast<size_t>(operation.places);
+    for (int64_t step = 0; step < operation.places; ++step) {
+      digest_ = ExtendInputDigest(digest_, next_ + step, /*set_state=*/false,
+                                  values.subspan(static_cast<size_t>(step) * width, width));
+    }
+  }
+  operation.digest = digest_;
+  next_ += operation.places;
+}
+
+const LoggedOperation& OperationLog::Add(bool set_state, Tensor values) {
+  LoggedOperation& operation = operations_.emplace_back();
+  operation.set_state = set_state;
+  operation.places = set_state ? 1 : StepsOf(values, batch_size_ == 0 ? 1 : 2);
+  operation.values = std::move(values);
+  Number(operation);
+  return operation;
+}
+
+LoggedOperation* OperationLog::Find(int64_t index) {
+  auto found =
+      std::lower_bound(operations_.begin(), operations_.end(), index,
+                       [](const LoggedOperation& operation, int64_t at) { return operation.index < at; });
+  while (found != operations_.end() && found->places == 0) ++found;
+  return found != operations_.end() && found->index == index ? &*found : nullptr;
+}
+
+void OperationLog::Answer(int64_t index, StepResult answer) {
+  LoggedOperation* const operation = Find(index);
+  if (operation == nullptr || operation->given || operation->answer.has_value()) return;
+  operation->answer = std::move(answer);
+}
+
+void OperationLog::Refuse(int64_t index, absl::Status why) {
+  LoggedOperation* const refused = Find(index);
+  if (refused == nullptr) return;
+  digest_ = DigestBefore(index).value_or(0);
+  next_ = index;
+  refused->places = 0;
+  refused->digest = digest_;
+  refused->answer = std::move(why);
+  bool behind = false;
+  for (LoggedOperation& operation : operations_) {
+    if (behind) Number(operation);
+    behind = behind || &operation == refused;
+  }
+}
+
+std::optional<absl::StatusOr<StepResult>> OperationLog::TakeAnswer() {
+  const auto next = std::find_if(operations_.begin(), operations_.end(),
+                                 [](const LoggedOperation& operation) { return !operation.given; });
+  if (next == operations_.end() || !next->answer.has_value()) return std::nullopt;
+  next->given = true;
+  return std::exchange(next->answer, std::nullopt);
+}
+
+void OperationLog::Forget(int64_t durable_step) {
+  while (!operations_.empty()) {
+    const LoggedOperation& first = operations_.front();
+    if (!first.given || first.index + first.places - 1 > durable_step) return;
+    before_ = first.digest;
+    operations_.pop_front();
+  }
+}
+
+std::optional<uint64_t> OperationLog::DigestBefore(int64_t index) const {
+  uint64_t before = before_;
+  for (const LoggedOperation& operation : operations_) {
+    if (operation.index == index) return before;
+    before = operation.digest;
+  }
+  return index == next_ ? std::optional(before) : std::nullopt;
+}
+
+absl::StatusOr<int64_t> OperationLog::ResendFrom(int64_t next_step, uint64_t digest) const {
+  if (next_step > next_) {
+    return absl::FailedPreconditionError(absl::StrCat("the session is at step ", next_step,
+                                                      ", and only steps before ", next_,
+                                                      " were sent here: somebody else moved it"));
+  }
+  const int64_t first = operations_.empty() ? next_ : operations_.front().index;
+  if (next_step < first) {
+    return absl::DataLossError(absl::StrCat("the session is back at step ", next_step, ", and steps ",
+                                            next_step, " to ", first - 1,
+                                            " are no longer here to be sent again"));
+  }
+  const std::optional<uint64_t> ours = DigestBefore(next_step);
+  if (!ours.has_value()) {
+    return absl::DataLossError(
+        absl::StrCat("the session is at step ", next_step, ", in the middle of what was sent as one chunk"));
+  }
+  if (digests_ && digest != 0 && *ours != digest) {
+    return absl::FailedPreconditionError(absl::StrCat("the session came to step ", next_step,
+                                                      " by other inputs than those that were sent here"));
+  }
+  for (const LoggedOperation& operation : operations_) {
+    if (!operation.given && !operation.answer.has_value()) return std::min(next_step, operation.index);
+  }
+  return next_step;
+}
+
+int64_t OperationLog::outstanding() const {
+  return std::count_if(operations_.begin(), operations_.end(),
+                       [](const LoggedOperation& operation) { return !operation.given; });
+}
+
+}  // namespace gruserve::client

@@ -1,5 +1,7 @@
 """Networks for export_torch_test.py, as a user would write them: gruserve-export imports this file by name."""
 
+import random
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -150,6 +152,74 @@ class Backbone(nn.Module):
         y = self.norm(self.gru(self.front(x))[0])
         y = F.elu(y, 0.7) + F.silu(y) - F.hardtanh(y, -0.5, 0.25) + F.softplus(y)
         return F.softmax((1 - y).relu() + F.relu6(y) + F.hardsigmoid(y), -1)
+
+
+class Random(nn.Module):
+    """Modules, functions, skips and constants in an order that a seed says; at least one GRU."""
+
+    FUNCTIONS = (torch.tanh, F.relu, F.gelu, F.softplus, lambda x: F.leaky_relu(x, 0.3), lambda x: x.softmax(dim=-1),
+                 lambda x: F.hardtanh(x, max_val=0.5), lambda x: F.elu(x, alpha=0.25), lambda x: 2 - x / 3)
+
+    def __init__(self, seed, both):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.random = random.Random(seed)
+        self.batch_first = self.random.random() < 0.5
+        self.layers = nn.ModuleList()
+        self.plan, widths = [], [self.random.randint(1, 9)]
+        self.size = widths[0]
+        kinds = [self.random.choice(("gru", "linear", "norm", "function", "skip", "slice", "scale")) for _ in range(8)]
+        kinds.insert(self.random.randint(0, 8), "gru")
+        for kind in kinds:
+            widths.append(self.add(kind, widths, both))
+
+    def add(self, kind, widths, both):
+        last, wide = widths[-1], self.random.randint(1, 20)
+        if kind == "gru":
+            two = both and self.random.random() < 0.5
+            self.layers.append(nn.GRU(last, wide, self.random.randint(1, 2), bias=self.random.random() < 0.7,
+                                      batch_first=self.batch_first, bidirectional=two))
+            self.plan.append((kind, len(self.layers) - 1))
+            return wide * (2 if two else 1)
+        if kind in ("linear", "norm"):
+            self.layers.append(nn.Linear(last, wide) if kind == "linear" else nn.LayerNorm(last))
+            self.plan.append((kind, len(self.layers) - 1))
+            return wide if kind == "linear" else last
+        if kind == "function":
+            self.plan.append((kind, self.random.randrange(len(self.FUNCTIONS))))
+        elif kind == "skip":
+            place = self.random.randrange(len(widths))
+            self.plan.append(("add" if widths[place] == last else "concat", place))
+            return last if widths[place] == last else last + widths[place]
+        elif kind == "slice":
+            begin = self.random.randrange(last)
+            self.plan.append((kind, begin))
+            return last - begin
+        else:
+            self.register_buffer(f"scale_{len(self.plan)}", 1 + torch.rand(last))
+            self.plan.append((kind, f"scale_{len(self.plan)}"))
+        return last
+
+    def forward(self, x):
+        values = [x]
+        for kind, what in self.plan:
+            y = values[-1]
+            if kind == "gru":
+                y, _ = self.layers[what](y)
+            elif kind in ("linear", "norm"):
+                y = self.layers[what](y)
+            elif kind == "function":
+                y = self.FUNCTIONS[what](y)
+            elif kind == "add":
+                y = y + values[what]
+            elif kind == "concat":
+                y = torch.cat([y, values[what]], dim=2)
+            elif kind == "slice":
+                y = y[:, :, what:]
+            else:
+                y = y * getattr(self, what) - 0.25
+            values.append(y)
+        return values[-1]
 
 
 class Convolution(nn.Module):

@@ -116,6 +116,28 @@ class Served(Harness):
                     with client.open_session(name, batch_size=BATCH) as session:
                         self.assertEqual(np.stack([session.step(row) for row in x]).tobytes(), y.tobytes(), name)
 
+    def test_random_networks(self):
+        made = {f"random-{seed}": networks.Random(seed, both=seed % 3 == 0).eval() for seed in range(20)}
+        for seed, (name, module) in enumerate(made.items()):
+            kwargs = ["--kwargs", json.dumps({"seed": seed, "both": seed % 3 == 0}), "--input-size", module.size]
+            code, _, err = self.export("export_networks:Random", *kwargs, name=name)
+            self.assertEqual(code, 0, f"{name}: {err} {module.plan}")
+        worst = 0
+        with running(SERVER, self.repository) as address, gruserve.Client(address) as client:
+            for name, module in made.items():
+                x = torch.randn(STEPS, BATCH, module.size)
+                y = client.infer_sequence(name, x.numpy())
+                value = x.double().transpose(0, 1) if module.batch_first else x.double()
+                expected = module.double()(value).detach()
+                expected = (expected.transpose(0, 1) if module.batch_first else expected).numpy()
+                error = np.abs(y - expected).max() / max(1, np.abs(expected).max())
+                self.assertLess(error, 5e-6, f"{name}: {module.plan}")
+                worst = max(worst, error)
+                if client.describe(name).steppable:
+                    with client.open_session(name, batch_size=BATCH) as session:
+                        self.assertEqual(np.stack([session.step(row.numpy()) for row in x]).tobytes(), y.tobytes(), name)
+        print(f"random networks: largest difference to float64 {worst:.3g}, of the largest output")
+
     def test_rows_of_several_lengths(self):
         for name in ("ragged", "ragged_last"):
             code, out, err = self.export(f"export_networks:{name}", name=name, check=True)

@@ -120,6 +120,24 @@ class LossGen(nn.Module):
         return self.dense_out(y).sigmoid(), [h_1, h_2]
 
 
+class Inputs(nn.Module):
+    """A word, and features beside it: one argument each, one after the other in the server's rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(11, 4)
+        self.speaker = nn.Embedding(3, 2)
+        self.gru = nn.GRU(11, 8, batch_first=True)
+        self.fc = nn.Linear(8, 2)
+
+    def forward(self, word, features, who, h=None):
+        x = torch.cat([self.embed(word), torch.relu(-features), self.speaker(input=who)], dim=-1)
+        y, h = self.gru(x, hx=h)
+        y = self.fc(y)
+        y += features[:, :, 1:3]
+        return y, h
+
+
 class Cells(nn.Module):
     """Two GRUCells, whose states the caller keeps."""
 
@@ -324,6 +342,7 @@ sensor = seeded(Sensor)
 skips = seeded(Skips)
 cells = seeded(Cells)
 backbone = seeded(Backbone)
+inputs = seeded(Inputs)
 ragged = seeded(Ragged)
 ragged_last = seeded(RaggedLast)
 gru = seeded(nn.GRU, 3, 8, num_layers=2, batch_first=True)

@@ -138,6 +138,21 @@ class Served(Harness):
                         self.assertEqual(np.stack([session.step(row.numpy()) for row in x]).tobytes(), y.tobytes(), name)
         print(f"random networks: largest difference to float64 {worst:.3g}, of the largest output")
 
+    def test_several_inputs(self):
+        self.assert_refused(self.export("export_networks:inputs"), 'how many features "relu" has, "cat" must know: say --input-size ARGUMENT=N')
+        code, out, err = self.export("export_networks:inputs", "--input-size", "features=5", check=True)
+        self.assertEqual(code, 0, err)
+        self.assertIn("input [32, 3, 7]", out)
+        self.assertIn("bit for bit", out)
+        config = json.loads((self.repository / "m/1/model.json").read_text())
+        self.assertEqual([each["name"] for each in config["inputs"]], ["input", "features", "who"])
+        x = np.random.default_rng(2).standard_normal((STEPS, BATCH, 7)).astype("f4")
+        x[..., 0], x[..., 6] = 10, 2
+        parts = torch.from_numpy(x).transpose(0, 1)
+        own = networks.inputs(parts[..., 0].long(), parts[..., 1:6], parts[..., 6].long())[0].transpose(0, 1)
+        with running(SERVER, self.repository) as address, gruserve.Client(address) as client:
+            self.assertLess(np.abs(client.infer_sequence("m", x) - own.detach().numpy()).max(), 1e-6)
+
     def test_rows_of_several_lengths(self):
         for name in ("ragged", "ragged_last"):
             code, out, err = self.export(f"export_networks:{name}", name=name, check=True)

@@ -251,4 +251,3 @@ class Session:
             self._end()
             raise _failed(error) from None
         return self._events.pop(0)
-

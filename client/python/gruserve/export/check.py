@@ -39,7 +39,9 @@ class CheckResult:
     def passed(self) -> bool:
         """Differences within the tolerance, times the scale; NaN is not. Steps and sequence of equal bits."""
         allowed = self.tolerance * self.scale
-        return self.sequence <= allowed and (self.steps is None or (self.steps <= allowed and self.equal_bits))
+        return self.sequence <= allowed and (
+            self.steps is None or (self.steps <= allowed and self.equal_bits)
+        )
 
     def lines(self) -> list[str]:
         """For whoever typed the command."""
@@ -66,7 +68,9 @@ def check(entry: ModelEntry, address: str, model: str, version: int, options: Ch
         raise ExportError(f"--input has {x.shape[2]} features, the network takes {entry.input_size}")
     lengths = np.full(x.shape[1], x.shape[0])
     if entry.ragged:  # From the longest on, as packed sequences may have to be.
-        lengths[1:] = np.sort(np.random.default_rng(options.seed).integers(1, x.shape[0] + 1, x.shape[1] - 1))[::-1]
+        lengths[1:] = np.sort(
+            np.random.default_rng(options.seed).integers(1, x.shape[0] + 1, x.shape[1] - 1)
+        )[::-1]
     given = [x, lengths] if entry.ragged else [x]
     expected = np.asarray(entry.reference.run(*given), dtype=np.float64)
     try:

@@ -61,15 +61,32 @@ def _parser() -> argparse.ArgumentParser:
     target.add_argument("--name", required=True, help="of the model")
     target.add_argument("--version", default="1", help='a number from 1, or "next" (default: %(default)s)')
     target.add_argument("--force", action="store_true", help="replace a version that is there already")
-    network = parser.add_argument_group("the network")
-    network.add_argument("--weights", type=pathlib.Path, metavar="FILE.pt", help="a state_dict to load into SOURCE")
+    _add_network_options(parser.add_argument_group("the network"))
+    _add_check_options(parser.add_argument_group("the check"))
+    return parser
+
+
+def _add_network_options(network: argparse._ArgumentGroup) -> None:
+    network.add_argument(
+        "--weights", type=pathlib.Path, metavar="FILE.pt", help="a state_dict to load into SOURCE"
+    )
     network.add_argument("--kwargs", type=json.loads, metavar="JSON", help="arguments of a class or function")
     network.add_argument(
         "--model-json", type=pathlib.Path, metavar="FILE", help="describes the modules, in place of tracing"
     )
-    network.add_argument("--input-size", type=int, default=0, metavar="N", help="where the network does not say")
     network.add_argument(
-        "--keras-config", type=pathlib.Path, metavar="FILE", help="what model.to_json() gives, for Keras weights alone"
+        "--input-size",
+        type=_input_size,
+        action="append",
+        default=[],
+        metavar="[ARGUMENT=]N",
+        help="features of forward's first argument, or of the one named, where the network does not say",
+    )
+    network.add_argument(
+        "--keras-config",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="what model.to_json() gives, for Keras weights alone",
     )
     network.add_argument(
         "--layer",
@@ -79,14 +96,18 @@ def _parser() -> argparse.ArgumentParser:
         help="a layer of Keras weights alone; once for each, in their order",
     )
     network.add_argument(
-        "--ignore-mask", action="store_true", help="serve a Keras network without its masks: send rows unpadded"
+        "--ignore-mask",
+        action="store_true",
+        help="serve a Keras network without its masks: send rows unpadded",
     )
     network.add_argument(
         "--trust-pickle",
         action="store_true",
         help="load files that hold more than tensors: this runs whatever code the file names",
     )
-    checks = parser.add_argument_group("the check")
+
+
+def _add_check_options(checks: argparse._ArgumentGroup) -> None:
     where = checks.add_mutually_exclusive_group()
     where.add_argument("--server", metavar="HOST:PORT", help="a server that serves this repository")
     where.add_argument(
@@ -101,11 +122,21 @@ def _parser() -> argparse.ArgumentParser:
         default=CheckOptions.tolerance,
         help="largest difference allowed, times the largest output where that is above 1 (default: %(default)s)",
     )
-    checks.add_argument("--steps", type=int, default=CheckOptions.steps, help="time steps (default: %(default)s)")
+    checks.add_argument(
+        "--steps", type=int, default=CheckOptions.steps, help="time steps (default: %(default)s)"
+    )
     checks.add_argument("--batch", type=int, default=CheckOptions.batch, help="rows (default: %(default)s)")
-    checks.add_argument("--seed", type=int, default=CheckOptions.seed, help="of the input (default: %(default)s)")
+    checks.add_argument(
+        "--seed", type=int, default=CheckOptions.seed, help="of the input (default: %(default)s)"
+    )
     checks.add_argument("--input", type=pathlib.Path, metavar="FILE.npy", help="in place of random numbers")
-    return parser
+
+
+def _input_size(text: str) -> tuple[str, int]:
+    argument, _, size = text.rpartition("=")
+    if int(size) < 1:
+        raise ValueError
+    return argument, int(size)
 
 
 def _target(args: argparse.Namespace) -> Target:
@@ -147,7 +178,7 @@ def _load(args: argparse.Namespace) -> ModelEntry:
             raise
         raise ExportError("PyTorch is not installed (Debian: python3-torch)") from None
     return TorchSource(
-        args.source, args.weights, args.kwargs, args.model_json, args.input_size, args.trust_pickle
+        args.source, args.weights, args.kwargs, args.model_json, dict(args.input_size), args.trust_pickle
     ).entry()
 
 
@@ -177,7 +208,9 @@ def _export(args: argparse.Namespace) -> None:
     if args.server is not None:
         _run_check(entry, args.server, target, options)
     elif args.server_binary is None:
-        print("NOT CHECKED: no server was named; --server-binary PATH or --server HOST:PORT compares the numbers")
+        print(
+            "NOT CHECKED: no server was named; --server-binary PATH or --server HOST:PORT compares the numbers"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -30,6 +30,21 @@ class Reference:
     run: Callable[..., np.ndarray]
 
 
+@dataclass(frozen=True)
+class Input:
+    """Some features of an input row."""
+
+    name: str
+    size: int
+    index_size: int = 0  # Of one feature that is an index: what it is below.
+
+    def random(self, random: np.random.Generator, steps: int, batch: int) -> np.ndarray:
+        """Standard normal numbers, or indexes: [T, B, size]."""
+        if self.index_size:
+            return random.integers(0, self.index_size, (steps, batch, 1)).astype("f4")
+        return random.standard_normal((steps, batch, self.size)).astype("f4")
+
+
 @dataclass
 class ModelEntry:
     """One network in the server's words: tensors, and the modules that use them."""
@@ -37,9 +52,7 @@ class ModelEntry:
     tensors: dict[str, np.ndarray]
     # As in model.json; nothing: the tensors are one GRU or GRUCell.
     modules: list[dict[str, Any]] | None
-    input_size: int
-    # Of the index that the first feature is, where it is one; else 0.
-    index_size: int = 0
+    inputs: list[Input]
     # The output is that of the last time step.
     last_only: bool = False
     # It takes the rows' lengths, as InferSequence does.
@@ -58,17 +71,20 @@ class ModelEntry:
         if self.modules is None or self.handwritten is not None:
             return self.handwritten
         config: dict[str, Any] = {"modules": self.modules}
-        if self.write_inputs:
-            config["inputs"] = [{"name": "input", "size": self.input_size}]
+        if self.write_inputs or len(self.inputs) > 1:
+            config["inputs"] = [{"name": each.name, "size": each.size} for each in self.inputs]
         if self.output:
             config["output"] = self.output
         return config
 
     def random_input(self, random: np.random.Generator, steps: int, batch: int) -> np.ndarray:
-        """x [T, B, I] of standard normal numbers; of indexes where the network takes one."""
-        if self.index_size:
-            return random.integers(0, self.index_size, (steps, batch, 1)).astype("f4")
-        return random.standard_normal((steps, batch, self.input_size)).astype("f4")
+        """x [T, B, I], the inputs one after the other."""
+        return np.concatenate([each.random(random, steps, batch) for each in self.inputs], axis=-1)
+
+    @property
+    def input_size(self) -> int:
+        """Features of an input row."""
+        return sum(each.size for each in self.inputs)
 
     def check_finite(self) -> None:
         """The server refuses weights that are not numbers: so does the export, before it writes."""

@@ -160,7 +160,7 @@ def _role(key: str, place: str, number: str) -> str:
         return number
     if place.endswith("cell/"):
         direction = {"forward_layer/cell/": "forward/", "backward_layer/cell/": "backward/"}.get(place, "")
-        roles = _GRU_ROLES
+        roles: tuple[str, ...] = _GRU_ROLES
     else:
         direction, roles = "", _ROLES.get(re.sub(r"_[0-9]+$", "", key), ("kernel", "bias"))
     index = int(number)

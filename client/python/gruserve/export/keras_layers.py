@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from gruserve.export.entry import ModelEntry
+from gruserve.export.entry import Input, ModelEntry
 from gruserve.export.errors import ExportError, cannot_express
 from gruserve.export.keras_network import KerasLayer, KerasNetwork
+from gruserve.export.keras_weights import activation_name, norm_weights, normalization, reorder, reset_after
 
 _ACTIVATIONS: dict[str, list[dict[str, Any]]] = {
     "linear": [],
@@ -33,19 +34,9 @@ _HARD_SIGMOID = {
     ],
     "3": [{"type": "Hardsigmoid"}],
 }
-_PASSING = ("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout")
-_PASSING += ("ActivityRegularization",)
+_PASSING = {"Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout"}
+_PASSING |= {"ActivityRegularization"}
 _MERGES = {"Add": "Add", "Subtract": "Sub", "Multiply": "Mul", "Concatenate": "Concat"}
-
-
-def activation_name(value: Any) -> str:
-    """The name of an activation, which a config gives as text or as an object."""
-    if value is None:
-        return "linear"
-    if isinstance(value, dict):
-        inner = value.get("config")
-        return inner if isinstance(inner, str) else str(value.get("class_name"))
-    return str(value)
 
 
 class KerasWriter:
@@ -72,8 +63,7 @@ class KerasWriter:
         entry = ModelEntry(
             tensors=self._tensors,
             modules=self._modules,
-            input_size=self._input_size(),
-            index_size=self._index_size,
+            inputs=[Input("input", self._input_size(), self._index_size)],
             last_only=self._last_only[self._network.output],
             output="" if output == self._last else output,
             write_inputs=first["type"] not in ("GRU", "Linear", "Embedding", "LayerNorm", "BatchNorm1d"),
@@ -105,7 +95,9 @@ class KerasWriter:
             have = ", ".join(layer.weights) or "none"
             raise ExportError(f'the layer "{layer.name}" has no weight {role} in the file; there: {have}')
         if weight.ndim != rank:
-            raise ExportError(f'{role} of the layer "{layer.name}" has {weight.ndim} dimensions, expected {rank}')
+            raise ExportError(
+                f'{role} of the layer "{layer.name}" has {weight.ndim} dimensions, expected {rank}'
+            )
         return weight
 
     def _add(self, layer: KerasLayer, module: dict[str, Any], part: str = "") -> None:
@@ -126,7 +118,9 @@ class KerasWriter:
     def _layer(self, layer: KerasLayer) -> None:
         missing = [name for name in layer.sources if name not in self._values]
         if missing:
-            raise ExportError(f'the layer "{layer.name}" takes the output of "{missing[0]}", which comes later')
+            raise ExportError(
+                f'the layer "{layer.name}" takes the output of "{missing[0]}", which comes later'
+            )
         if layer.name in self._values:
             raise ExportError(f'two layers are called "{layer.name}"')
         lasts = {self._last_only[name] for name in layer.sources}
@@ -198,7 +192,9 @@ class KerasWriter:
     def _mask(self, layer: KerasLayer, what: str) -> None:
         if not self._ignore_mask:
             advice = "say --ignore-mask, and send each row without padding or with its length (`lengths`)"
-            raise cannot_express(layer.name, layer.class_name, f"{what} skips time steps by their numbers", advice)
+            raise cannot_express(
+                layer.name, layer.class_name, f"{what} skips time steps by their numbers", advice
+            )
 
     def _layernormalization(self, layer: KerasLayer) -> None:
         self._last_axis(layer)
@@ -224,7 +220,12 @@ class KerasWriter:
         self._last_axis(layer)
         if layer.config.get("scale", True) is not True or layer.config.get("center", True) is not True:
             raise self._refuse(layer, "scale or center is off")
-        names = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+        names = {
+            "gamma": "weight",
+            "beta": "bias",
+            "moving_mean": "running_mean",
+            "moving_variance": "running_var",
+        }
         for role, name in names.items():
             self._tensors[f"{layer.name}.{name}"] = self._need(layer, role, 1)
         eps = layer.config.get("epsilon", 1e-3)
@@ -245,7 +246,9 @@ class KerasWriter:
 
     def _relu(self, layer: KerasLayer) -> None:
         given = {key: layer.config.get(key) or 0.0 for key in ("max_value", "negative_slope", "threshold")}
-        if given["threshold"] or (given["max_value"] and (given["negative_slope"] or given["max_value"] != 6)):
+        if given["threshold"] or (
+            given["max_value"] and (given["negative_slope"] or given["max_value"] != 6)
+        ):
             raise self._refuse(layer, f"its options are {given}")
         slope = {"type": "LeakyReLU", "negative_slope": given["negative_slope"]}
         plain = {"type": "ReLU6" if given["max_value"] else "ReLU"}
@@ -273,10 +276,14 @@ class KerasWriter:
         if layer.config.get("merge_mode", "concat") != "concat":
             raise self._refuse(layer, f"merge_mode is {layer.config['merge_mode']}, expected concat")
         if not inner["config"].get("return_sequences"):
-            raise self._refuse(layer, "without return_sequences the reverse direction gives its own last state")
+            raise self._refuse(
+                layer, "without return_sequences the reverse direction gives its own last state"
+            )
         self._recurrent(layer, inner["config"], [("forward/", ""), ("backward/", "_reverse")])
 
-    def _recurrent(self, layer: KerasLayer, config: dict[str, Any], directions: list[tuple[str, str]]) -> None:
+    def _recurrent(
+        self, layer: KerasLayer, config: dict[str, Any], directions: list[tuple[str, str]]
+    ) -> None:
         if self._last_only[layer.name]:
             raise self._refuse(layer, "its input is the last time step only")
         for option in ("go_backwards", "return_state"):
@@ -295,12 +302,18 @@ class KerasWriter:
         self._last_only[layer.name] = not config.get("return_sequences", False)
         self._add(layer, module)
 
-    def _gru_tensors(self, layer: KerasLayer, role: str, suffix: str, config: dict[str, Any], after: bool) -> None:
+    def _gru_tensors(
+        self, layer: KerasLayer, role: str, suffix: str, config: dict[str, Any], after: bool
+    ) -> None:
         """Keras: [I, 3H] in the order z, r, h; PyTorch: [3H, I] in the order r, z, n."""
-        kernel, recurrent = self._need(layer, f"{role}kernel", 2), self._need(layer, f"{role}recurrent_kernel", 2)
+        kernel, recurrent = self._need(layer, f"{role}kernel", 2), self._need(
+            layer, f"{role}recurrent_kernel", 2
+        )
         hidden = recurrent.shape[0]
         if recurrent.shape[1] == 4 * hidden:
-            raise cannot_express(layer.name, layer.class_name, "four gates are an LSTM", "gruserve hosts GRUs")
+            raise cannot_express(
+                layer.name, layer.class_name, "four gates are an LSTM", "gruserve hosts GRUs"
+            )
         if recurrent.shape[1] != 3 * hidden or kernel.shape[1] != 3 * hidden:
             shapes = f"{list(kernel.shape)} and {list(recurrent.shape)}"
             raise ExportError(f'the kernels of the layer "{layer.name}" have the shapes {shapes}: not a GRU')
@@ -317,48 +330,14 @@ class KerasWriter:
 
 
 _HANDLED = {"GRU", "Bidirectional", "Dense", "Embedding", "LayerNormalization", "BatchNormalization"}
-_HANDLED |= {"Normalization", "Rescaling", "TimeDistributed", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax"}
+_HANDLED |= {
+    "Normalization",
+    "Rescaling",
+    "TimeDistributed",
+    "Activation",
+    "ReLU",
+    "LeakyReLU",
+    "ELU",
+    "Softmax",
+}
 _HANDLED |= {"Masking"}
-
-
-def reorder(weights: np.ndarray) -> np.ndarray:
-    """Gates z, r, h in columns (or a bias) to r, z, n in rows."""
-    update, reset, new = np.split(weights.T, 3)
-    return np.concatenate([reset, update, new])
-
-
-def reset_after(layer: KerasLayer, config: dict[str, Any], role: str) -> bool:
-    """Which of the two GRUs it is: the bias shows it, and the config must agree."""
-    bias = layer.weights.get(f"{role}bias")
-    said = config.get("reset_after")
-    if bias is None:
-        if said is None:
-            raise ExportError(
-                f'the GRU "{layer.name}" has no bias, so its weights do not show which GRU it is: '
-                "say reset_after=true or reset_after=false with --layer"
-            )
-        return bool(said)
-    if said is not None and bool(said) != (bias.ndim == 2):
-        raise ExportError(f'reset_after of the GRU "{layer.name}" is {said}, its bias has {bias.ndim} dimensions')
-    return bias.ndim == 2
-
-
-def normalization(layer: KerasLayer) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance: given to the layer, or learned by it."""
-    found = []
-    for key in ("mean", "variance"):
-        value = layer.config.get(key)
-        value = layer.weights.get(key) if value is None else value
-        if value is None:
-            raise ExportError(f'the layer "{layer.name}" has no {key} in the file: was it adapted?')
-        found.append(np.asarray(value, "f4").reshape(-1))
-    return found[0], found[1]
-
-
-def norm_weights(layer: KerasLayer) -> dict[str, np.ndarray]:
-    """Scale (gamma) and shift (beta) of a LayerNormalization, as far as it has them, in Keras's order."""
-    wanted = [role for role, on in (("gamma", "scale"), ("beta", "center")) if layer.config.get(on, True)]
-    if len(wanted) != len(layer.weights):
-        have = ", ".join(layer.weights) or "none"
-        raise ExportError(f'the layer "{layer.name}" has the weights {have}, expected {" and ".join(wanted) or "none"}')
-    return dict(zip(wanted, layer.weights.values()))

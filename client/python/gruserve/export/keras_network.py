@@ -60,7 +60,9 @@ def from_config(config: dict[str, Any] | list[Any], found: KerasFile) -> KerasNe
         name = layer_config.get("name") or each.get("name") or each["class_name"]
         if each["class_name"] == "InputLayer":
             if "input" in alias.values():
-                raise ExportError(f'the model has several inputs, "{name}" is the second; gruserve-export takes one')
+                raise ExportError(
+                    f'the model has several inputs, "{name}" is the second; gruserve-export takes one'
+                )
             alias[name] = "input"
             continue
         sources = [last] if chain else [alias.get(s, s) for s in _sources(name, each)]
@@ -141,7 +143,9 @@ def from_options(options: Sequence[str], found: KerasFile) -> KerasNetwork:
         class_name = class_name or _guess(found, name)
         if not class_name:
             known = ", ".join(filled)
-            raise ExportError(f'--layer "{name}" is not in the file, and has no class (NAME:CLASS); there: {known}')
+            raise ExportError(
+                f'--layer "{name}" is not in the file, and has no class (NAME:CLASS); there: {known}'
+            )
         config = {"return_sequences": True, **dict(_pair(pair) for pair in pairs)}
         if class_name == "Bidirectional":
             config = {"layer": {"class_name": "GRU", "config": config}}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from gruserve.export.errors import ExportError
-from gruserve.export.keras_layers import activation_name, norm_weights, normalization, reset_after
 from gruserve.export.keras_network import KerasLayer, KerasNetwork
+from gruserve.export.keras_weights import activation_name, norm_weights, normalization, reset_after
 
 Array = np.ndarray
 
@@ -66,7 +66,9 @@ class KerasReference:
         weights = {role: weight.astype("f8") for role, weight in layer.weights.items()}
         if kind == "TimeDistributed":
             inner = config["layer"]
-            wrapped = KerasLayer(layer.name, inner["class_name"], inner["config"], layer.sources, layer.weights)
+            wrapped = KerasLayer(
+                layer.name, inner["class_name"], inner["config"], layer.sources, layer.weights
+            )
             return self._layer(wrapped, inputs)
         if kind == "GRU":
             y = _gru(x, layer, config, "")
@@ -130,7 +132,9 @@ def _gru(x: Array, layer: KerasLayer, config: dict[str, Any], role: str) -> Arra
     after = reset_after(layer, config, role)
     kernel = layer.weights[f"{role}kernel"].astype("f8")
     recurrent = layer.weights[f"{role}recurrent_kernel"].astype("f8")
-    bias = layer.weights.get(f"{role}bias", np.zeros((2, kernel.shape[1]) if after else kernel.shape[1])).astype("f8")
+    bias = layer.weights.get(
+        f"{role}bias", np.zeros((2, kernel.shape[1]) if after else kernel.shape[1])
+    ).astype("f8")
     input_bias, recurrent_bias = (bias[0], bias[1]) if after else (bias, None)
     units = recurrent.shape[0]
     h = np.zeros((x.shape[1], units))

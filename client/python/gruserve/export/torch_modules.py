@@ -10,7 +10,7 @@ from torch import nn
 
 from gruserve.export import torch_words as words
 from gruserve.export.errors import ExportError, cannot_express
-from gruserve.export.torch_values import Constant, GruResult, Rows, StateArgument, Width, Zeros
+from gruserve.export.torch_values import Argument, Constant, GruResult, Rows, Width, Zeros
 
 _LSTM_ADVICE = "gruserve hosts GRUs: train the network with nn.GRU, or serve it elsewhere"
 
@@ -22,12 +22,18 @@ class ModuleWriter:
         self.modules: list[dict[str, Any]] = []
         self.tensors: dict[str, np.ndarray] = {}
         self.grus: list[str] = []
-        self.states: dict[str, StateArgument] = {}  # Of GRUCells, by their path.
+        self.states: dict[str, Argument] = {}  # Of GRUCells, by their path.
         self.time: str | None = None  # The axis of time, once a GRU has said it.
-        self.index_size = 0  # The input is an index below this.
-        self.input_used = ""  # "index" or "features"
+        self.index_sizes: dict[str, int] = {}  # Of inputs that are indexes, what they are below.
+        self._inputs = {"input": ""}  # What each is used as: "index" or "features".
         self._names = {"input"}
         self.last = "input"
+
+    def name_input(self, wanted: str) -> str:
+        """The name of an input behind the first."""
+        name = self._unique(wanted)
+        self._inputs[name] = ""
+        return name
 
     def _unique(self, wanted: str) -> str:
         name, count = wanted, 2
@@ -53,13 +59,13 @@ class ModuleWriter:
         return Rows(name, axes, width)
 
     def _use_input(self, part: str, rows: Rows, use: str) -> None:
-        if rows.name != "input":
+        if rows.name not in self._inputs:
             if use == "index":
                 raise cannot_express(part, "Embedding", "its input is not the network's own input")
             return
-        if self.input_used not in ("", use):
-            raise cannot_express(part, "input", "the input is used as an index and as features")
-        self.input_used = use
+        if self._inputs[rows.name] not in ("", use):
+            raise cannot_express(part, "input", f'"{rows.name}" is used as an index and as features')
+        self._inputs[rows.name] = use
 
     def _need_width(self, part: str, kind: str, rows: Rows, size: int) -> None:
         if rows.width.size not in (None, size):
@@ -76,21 +82,23 @@ class ModuleWriter:
         kind = type(module).__name__
         cell = isinstance(module, nn.GRUCell)
         if rows.axes[-1:] != ("F",) or len(rows.axes) != (2 if cell else 3):
-            raise cannot_express(path, kind, f"its input has not {2 if cell else 3} dimensions, features last")
+            raise cannot_express(
+                path, kind, f"its input has not {2 if cell else 3} dimensions, features last"
+            )
         self._need_width(path, kind, rows, module.input_size)
         if path in self.grus:
             raise cannot_express(path, kind, "forward runs it twice: which state is whose?")
         entry: dict[str, Any] = {"type": kind, "prefix": path}
         if isinstance(state, Constant):
             entry["initial_state"] = self._initial(path, module, state)
-        elif cell and not isinstance(state, StateArgument):
+        elif cell and not isinstance(state, Argument):
             raise cannot_express(
                 path, kind, "its hidden state is no argument of forward, so nothing is carried between steps"
             )
-        elif not (state is None or isinstance(state, (StateArgument, Zeros))):
+        elif not (state is None or isinstance(state, (Argument, Zeros))):
             raise cannot_express(path, kind, "its first hidden state is computed by the network")
         self._keep(path, dict(module.named_parameters(recurse=False)))
-        if isinstance(state, StateArgument):
+        if isinstance(state, Argument):
             self.states[path] = state
         directions = 1
         if not cell:
@@ -133,7 +141,7 @@ class ModuleWriter:
             )
         if type(module) is nn.Embedding:
             self._keep(path, {"weight": module.weight})
-            self.index_size = module.num_embeddings
+            self.index_sizes[rows.name] = module.num_embeddings
             rows.width.size = 1
             return self._add(
                 path, {"type": "Embedding", "prefix": path}, [rows], rows.axes, Width(module.embedding_dim)
@@ -173,16 +181,19 @@ class ModuleWriter:
     def concat(self, part: str, rows: list[Rows]) -> Rows:
         """Rows, one after the other."""
         self._need_equal_axes(part, rows)
-        widths = [each.width.size for each in rows]
-        if None in widths:
-            raise ExportError(f'"{part}" joins an input of unknown size: say --input-size')
+        widths = [self._width(part, each) for each in rows]
         return self._add(part, {"type": "Concat"}, rows, rows[0].axes, Width(sum(widths)))
+
+    def _width(self, part: str, rows: Rows) -> int:
+        if rows.width.size is None:
+            raise ExportError(
+                f'how many features "{rows.name}" has, "{part}" must know: say --input-size ARGUMENT=N'
+            )
+        return rows.width.size
 
     def slice(self, part: str, rows: Rows, taken: slice) -> Rows:
         """A range of features."""
-        if rows.width.size is None:
-            raise ExportError(f'"{part}" takes a range of an input of unknown size: say --input-size')
-        begin, end, _ = taken.indices(rows.width.size)
+        begin, end, _ = taken.indices(self._width(part, rows))
         module = {"type": "Slice", "begin": begin, "size": end - begin}
         return self._add(part, module, [rows], rows.axes, Width(end - begin))
 
@@ -215,7 +226,9 @@ class ModuleWriter:
         if value.size == 1:
             return float(value.reshape(()))
         if value.shape[-1] != value.size:
-            raise cannot_express(part, kind, f"a constant of shape {list(value.shape)}, not one row of features")
+            raise cannot_express(
+                part, kind, f"a constant of shape {list(value.shape)}, not one row of features"
+            )
         self._need_width(part, kind, rows, value.size)
         self.tensors[constant.tensor] = value.reshape(-1)
         return constant.tensor

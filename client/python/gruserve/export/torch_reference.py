@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from gruserve.export.torch_values import StateArgument
+from gruserve.export.entry import Input
+from gruserve.export.torch_values import Argument
 
 
-def input_tensor(x: np.ndarray, index: bool) -> torch.Tensor:
-    """One float feature is an index where the network begins with an Embedding."""
-    value = torch.from_numpy(np.asarray(x, "f4"))
-    return value[..., 0].long() if index else value
+def split_inputs(x: np.ndarray, inputs: Mapping[str, Input]) -> dict[str, torch.Tensor]:
+    """The arguments of forward that a row of features holds; an index is a whole number without that axis."""
+    arguments, begin = {}, 0
+    for argument, each in inputs.items():
+        value = torch.from_numpy(np.asarray(x[..., begin : begin + each.size], "f4"))
+        arguments[argument] = value[..., 0].long() if each.index_size else value
+        begin += each.size
+    return arguments
 
 
 class SequenceRunner:
     """A network around nn.GRU: one call over all time steps."""
 
-    def __init__(self, module: nn.Module, *, batch_first: bool, index: bool, lengths: str = ""):
+    def __init__(
+        self, module: nn.Module, inputs: Mapping[str, Input], *, batch_first: bool, lengths: str = ""
+    ):
         self._module = module
+        self._inputs = inputs  # By the argument of forward.
         self._lengths = lengths  # The argument that has the rows' lengths.
         self._batch_first = batch_first
-        self._index = index
 
     def run(self, x: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The output, [T, B, O]; as the network gives it where it is of the last step only."""
-        value = input_tensor(x, self._index)
-        extra: dict[str, torch.Tensor] = {}
+        arguments = split_inputs(x, self._inputs)
+        if self._batch_first:
+            arguments = {name: value.transpose(0, 1) for name, value in arguments.items()}
         if self._lengths:
             whole = np.full(x.shape[1], x.shape[0]) if lengths is None else lengths
-            extra[self._lengths] = torch.from_numpy(whole.astype("i8"))
+            arguments[self._lengths] = torch.from_numpy(whole.astype("i8"))
         with torch.no_grad():
-            output: Any = self._module(value.transpose(0, 1) if self._batch_first else value, **extra)
+            output: Any = self._module(**arguments)
         while isinstance(output, (tuple, list)):
             output = output[0]
         sequence = tuple(output.shape[:2]) == ((x.shape[1], x.shape[0]) if self._batch_first else x.shape[:2])
@@ -44,10 +53,10 @@ class SequenceRunner:
 class CellRunner:
     """A network around nn.GRUCells: one call a step, which takes the states of the step before."""
 
-    def __init__(self, module: nn.Module, states: dict[str, StateArgument], index: bool):
+    def __init__(self, module: nn.Module, inputs: Mapping[str, Input], states: Mapping[str, Argument]):
         self._module = module
+        self._inputs = inputs  # By the argument of forward.
         self._states = states  # By the path of the cell.
-        self._index = index
         self._now: dict[str, torch.Tensor] = {}
 
     def run(self, x: np.ndarray) -> np.ndarray:
@@ -57,7 +66,7 @@ class CellRunner:
         hooks = [cell.register_forward_hook(self._remember(path)) for path, cell in cells.items()]
         try:
             with torch.no_grad():
-                return np.stack([self._step(row) for row in input_tensor(x, self._index)])
+                return np.stack([self._step(split_inputs(row, self._inputs)) for row in x])
         finally:
             for hook in hooks:
                 hook.remove()
@@ -68,7 +77,7 @@ class CellRunner:
 
         return _hook
 
-    def _step(self, row: torch.Tensor) -> np.ndarray:
+    def _step(self, inputs: dict[str, torch.Tensor]) -> np.ndarray:
         arguments: dict[str, Any] = {}
         for path, state in self._states.items():
             if not state.path:
@@ -79,7 +88,7 @@ class CellRunner:
         for name, value in arguments.items():
             if isinstance(value, dict):
                 arguments[name] = [value[index] for index in sorted(value)]
-        output = self._module(row, **arguments)
+        output = self._module(**inputs, **arguments)
         while isinstance(output, (tuple, list)):
             output = output[0]
         return output.numpy()
@@ -96,7 +105,7 @@ class BareCellRunner:
         state = torch.zeros(x.shape[1], self._cell.hidden_size)
         outputs = []
         with torch.no_grad():
-            for row in input_tensor(x, index=False):
+            for row in torch.from_numpy(np.asarray(x, "f4")):
                 state = self._cell(row, state)
                 outputs.append(state.numpy())
         return np.stack(outputs)

@@ -24,8 +24,10 @@ class Replay:
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """The output, [T, B, O]; of the last step alone where the entry gives no other."""
-        value = torch.from_numpy(np.asarray(x, "f4"))
-        values = {"input": value}
+        values, begin = {}, 0
+        for each in self._entry.inputs:
+            value = values[each.name] = torch.from_numpy(np.asarray(x[..., begin : begin + each.size], "f4"))
+            begin += each.size
         with torch.no_grad():
             for index, module in enumerate(self._entry.modules or [self._bare()]):
                 inputs = [values[name] for name in module.get("inputs", ())] or [value]
@@ -61,7 +63,9 @@ class Replay:
         if kind == "BatchNorm1d":
             flat = x.reshape(-1, x.shape[-1])
             mean, variance = self._get(module, "running_mean"), self._get(module, "running_var")
-            return F.batch_norm(flat, mean, variance, weight, bias, eps=module.get("eps", 1e-5)).reshape(x.shape)
+            return F.batch_norm(flat, mean, variance, weight, bias, eps=module.get("eps", 1e-5)).reshape(
+                x.shape
+            )
         if kind == "Affine":
             return self._affine(module, x)
         if kind in _BINARY:

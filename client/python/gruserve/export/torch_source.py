@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pathlib
 import pickle
 import re
 import sys
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from torch import nn
 
 from gruserve.export import safetensors
-from gruserve.export.entry import ModelEntry, Reference
+from gruserve.export.entry import Input, ModelEntry, Reference
 from gruserve.export.errors import ONNX_ADVICE, ExportError, one_line
 from gruserve.export.torch_reference import BareCellRunner, CellRunner, SequenceRunner
 from gruserve.export.torch_replay import Replay
@@ -36,12 +37,15 @@ class TorchSource:
     weights: pathlib.Path | None = None
     kwargs: Mapping[str, Any] | None = None
     model_json: pathlib.Path | None = None
-    input_size: int = 0
+    # Features of an argument of forward where the network does not say; of the first also as "".
+    input_sizes: Mapping[str, int] = field(default_factory=dict)
     trust_pickle: bool = False
 
     def entry(self) -> ModelEntry:
         """Loads the network and puts it into the server's words."""
-        loaded: Any = self._import() if _is_path_of_object(self.source) else self._load(pathlib.Path(self.source))
+        loaded: Any = (
+            self._import() if _is_path_of_object(self.source) else self._load(pathlib.Path(self.source))
+        )
         if isinstance(loaded, nn.Module):
             if self.weights is not None:
                 self._load_weights(loaded)
@@ -62,7 +66,9 @@ class TorchSource:
         finally:
             sys.path.remove("")
         if not isinstance(found, nn.Module):
-            raise ExportError(f"{self.source} is or gives a {type(found).__name__}, expected a torch.nn.Module")
+            raise ExportError(
+                f"{self.source} is or gives a {type(found).__name__}, expected a torch.nn.Module"
+            )
         return found
 
     def _load(self, file: pathlib.Path) -> Any:
@@ -101,15 +107,16 @@ class TorchSource:
     def _of_module(self, module: nn.Module) -> ModelEntry:
         tensors = dict(module.state_dict())
         if self.model_json is not None:
-            entry = describe(tensors, self.model_json, self.input_size)
+            entry = describe(tensors, self.model_json, self.input_sizes.get("", 0))
+            parameters = list(inspect.signature(module.forward).parameters)
             runner: Any = SequenceRunner(
                 module,
+                dict(zip(parameters, entry.inputs)),
                 batch_first=any(part.batch_first for part in module.modules() if type(part) is nn.GRU),
-                index=entry.index_size > 0,
             )
         elif type(module) is nn.GRU:
             entry = bare_gru(tensors)
-            runner = SequenceRunner(module, batch_first=module.batch_first, index=False)
+            runner = SequenceRunner(module, {"input": entry.inputs[0]}, batch_first=module.batch_first)
         elif type(module) is nn.GRUCell:
             entry = bare_gru(tensors)
             runner = BareCellRunner(module)
@@ -120,17 +127,24 @@ class TorchSource:
         return entry
 
     def _traced(self, module: nn.Module) -> tuple[ModelEntry, Any]:
-        reader = TraceReader(module, trace(module), self.input_size)
+        reader = TraceReader(module, trace(module), self.input_sizes)
         reader.read()
         writer = reader.writer
-        size = reader.input.width.size
-        if size is None:
-            raise ExportError("how many features come in cannot be seen from the network: say --input-size")
+        inputs = {
+            argument: Input(rows.name, rows.width.size or 0, writer.index_sizes.get(rows.name, 0))
+            for argument, rows in reader.inputs.items()
+        }
+        for argument, each in inputs.items():
+            if not each.size:
+                raise ExportError(
+                    f'how many features "{argument}" has cannot be seen from the network: say --input-size'
+                )
+        if len(inputs) > 1:
+            writer.modules[0].setdefault("inputs", ["input"])
         entry = ModelEntry(
             tensors=writer.tensors,
             modules=writer.modules,
-            input_size=size,
-            index_size=writer.index_size,
+            inputs=list(inputs.values()),
             last_only=not reader.steps_cells and writer.time not in reader.output.axes,
             output=reader.output.name if reader.output.name != writer.last else "",
             write_inputs=writer.modules[0]["type"] not in _SIZED,
@@ -138,11 +152,10 @@ class TorchSource:
         unused = [n for n in module.state_dict() if n not in entry.tensors and "num_batches_tracked" not in n]
         if unused:
             entry.notes.append(f"left out, since forward does not use them: {', '.join(unused)}")
-        index = entry.index_size > 0
         if reader.steps_cells:
-            return entry, CellRunner(module, writer.states, index)
+            return entry, CellRunner(module, inputs, writer.states)
         entry.ragged = bool(reader.lengths)
-        return entry, SequenceRunner(module, batch_first=writer.time == "1", index=index, lengths=reader.lengths)
+        return entry, SequenceRunner(module, inputs, batch_first=writer.time == "1", lengths=reader.lengths)
 
     def _compare(self, entry: ModelEntry, runner: Any) -> None:
         """The network itself against what was written of it."""
@@ -154,17 +167,17 @@ class TorchSource:
         except (RuntimeError, ValueError, IndexError, TypeError, KeyError, AttributeError) as error:
             raise ExportError(f"the network does not run on an input of {list(x.shape)}: {error}") from None
         same = own.size == written.size
-        error = float(np.abs(own.reshape(-1) - written.reshape(-1)).max()) if same else np.inf
-        if not error <= _TRACED_WITHIN * max(1.0, float(np.abs(own).max())):
+        worst = float(np.abs(own.reshape(-1) - written.reshape(-1)).max()) if same else np.inf
+        if not worst <= _TRACED_WITHIN * max(1.0, float(np.abs(own).max())):
             raise ExportError(
-                f"what was read of the network gives other numbers than the network itself (difference {error:.3g}):"
+                f"what was read of the network gives other numbers than the network itself (difference {worst:.3g}):"
                 f" it does something that the trace does not show; write the model.json by hand, or {ONNX_ADVICE}"
             )
 
     def _of_tensors(self, tensors: dict[str, torch.Tensor]) -> ModelEntry:
         """Of tensors alone: compared with torch's own modules, made anew from them."""
         if self.model_json is not None:
-            entry = describe(tensors, self.model_json, self.input_size)
+            entry = describe(tensors, self.model_json, self.input_sizes.get("", 0))
         else:
             entry = bare_gru(tensors)
         entry.reference = Reference(_TORCH, Replay(entry).run)
@@ -177,7 +190,9 @@ _WHOLE_PICKLES: dict[str, Any] = {"weights_only": False}
 
 
 def _is_path_of_object(source: str) -> bool:
-    return bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", source)) and not pathlib.Path(source).exists()
+    return (
+        bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", source)) and not pathlib.Path(source).exists()
+    )
 
 
 def _check_file(file: pathlib.Path) -> None:
@@ -189,4 +204,3 @@ def _check_file(file: pathlib.Path) -> None:
         with zipfile.ZipFile(file) as archive:
             if any("/code/" in name for name in archive.namelist()):
                 raise ExportError(f"{file} is TorchScript: export the Python module itself, or {ONNX_ADVICE}")
-

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gruserve.export.entry import ModelEntry
+from gruserve.export.entry import Input, ModelEntry
 from gruserve.export.errors import ExportError, cannot_express
 
 _GRU_TENSOR = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)(_l[0-9]+(_reverse)?)?")
@@ -42,7 +42,7 @@ def _is_state_dict(value: Mapping[Any, Any]) -> bool:
 
 def _entry(tensors: dict[str, torch.Tensor], input_size: int) -> ModelEntry:
     arrays = {name: tensor.detach().cpu().float().numpy() for name, tensor in tensors.items()}
-    return ModelEntry(tensors=arrays, modules=None, input_size=input_size)
+    return ModelEntry(tensors=arrays, modules=None, inputs=[Input("input", input_size)])
 
 
 def bare_gru(tensors: dict[str, torch.Tensor]) -> ModelEntry:
@@ -69,28 +69,36 @@ def describe(tensors: dict[str, torch.Tensor], model_json: pathlib.Path, input_s
     try:
         config = json.loads(model_json.read_text())
         modules = config["modules"]
-        size = input_size or _input_size(config, tensors)
         kept = {name: t for name, t in tensors.items() if not name.endswith("num_batches_tracked")}
-        entry = _entry(kept, size)
-        if modules[0]["type"] == "Embedding":
-            entry.index_size = int(tensors[modules[0]["prefix"] + ".weight"].shape[0])
+        entry = _entry(kept, 0)
+        entry.inputs = _inputs(config, tensors, input_size)
     except OSError as error:
         raise ExportError(f"{model_json} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ExportError(f"{model_json} does not fit these tensors: {type(error).__name__}: {error}") from None
+        raise ExportError(
+            f"{model_json} does not fit these tensors: {type(error).__name__}: {error}"
+        ) from None
     entry.modules, entry.handwritten = modules, config
     entry.output = config.get("output", "")
     return entry
 
 
-def _input_size(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> int:
+def _inputs(config: dict[str, Any], tensors: dict[str, torch.Tensor], input_size: int) -> list[Input]:
+    """The inputs that a model.json names, or the one that its first module takes."""
+    tables = {}
+    for module in config["modules"]:
+        if module["type"] == "Embedding":
+            source = module.get("inputs", ["input"])[0]
+            tables[source] = int(tensors[module["prefix"] + ".weight"].shape[0])
     if "inputs" in config:
-        return sum(each["size"] for each in config["inputs"])
+        return [Input(each["name"], each["size"], tables.get(each["name"], 0)) for each in config["inputs"]]
     first = config["modules"][0]
     if first["type"] in ("Embedding", "OneHot"):
-        return 1
+        return [Input("input", 1, tables.get("input", first.get("size", 0)))]
     for name in ("weight_ih_l0", "weight_ih", "weight"):
         tensor = tensors.get(f"{first.get('prefix')}.{name}")
         if tensor is not None:
-            return int(tensor.shape[-1])
-    raise ValueError("the first module does not say how many features come in: say --input-size")
+            return [Input("input", int(tensor.shape[-1]))]
+    if not input_size:
+        raise ValueError("the first module does not say how many features come in: say --input-size")
+    return [Input("input", input_size)]

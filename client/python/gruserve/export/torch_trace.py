@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import operator
+from collections.abc import Mapping
 from typing import Any
 from unittest import mock
 
@@ -18,11 +19,11 @@ from gruserve.export.errors import ONNX_ADVICE, ExportError, cannot_express, one
 from gruserve.export.torch_modules import ModuleWriter
 from gruserve.export.torch_values import (
     TIME_OR_BATCH,
+    Argument,
     Constant,
     GruResult,
     Opaque,
     Rows,
-    StateArgument,
     StateResult,
     Width,
     Zeros,
@@ -65,7 +66,11 @@ class _Tracer(fx.Tracer):
     def trace(self, root: nn.Module, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """The graph of `root`, with `concrete_args` in place of arguments."""
         with contextlib.ExitStack() as stack:
-            for owner, name in ((torch, "zeros"), (rnn, "pack_padded_sequence"), (rnn, "pad_packed_sequence")):
+            for owner, name in (
+                (torch, "zeros"),
+                (rnn, "pack_padded_sequence"),
+                (rnn, "pad_packed_sequence"),
+            ):
                 function = getattr(owner, name)
                 stack.enter_context(mock.patch.object(owner, name, _proxied(self, function)))
             return super().trace(root, concrete_args)
@@ -93,8 +98,8 @@ def trace(module: nn.Module) -> fx.Graph:
 class TraceReader:
     """Turns one graph into modules and tensors. Used once."""
 
-    def __init__(self, module: nn.Module, graph: fx.Graph, input_size: int = 0):
-        self.input_size = input_size  # 0: as the modules say.
+    def __init__(self, module: nn.Module, graph: fx.Graph, sizes: Mapping[str, int]):
+        self.sizes = sizes  # Of arguments, where the modules do not say; of the first also as "".
         self.module = module
         self.graph = graph
         self.steps_cells = any(node.op == "call_module" and self._is_cell(node) for node in graph.nodes)
@@ -102,15 +107,20 @@ class TraceReader:
         self.values: dict[fx.Node, Any] = {}
         self.lengths = ""  # The argument of forward that has the rows' lengths.
         self.output: Rows | None = None
-        self.input: Rows | None = None
+        self.inputs: dict[str, Rows] = {}  # By the argument of forward.
 
     def _is_cell(self, node: fx.Node) -> bool:
         return type(self.module.get_submodule(node.target)) is nn.GRUCell
 
     def read(self) -> None:
-        """Fills `writer`, `input` and `output`."""
+        """Fills `writer`, `inputs`, `lengths` and `output`."""
         for node in self.graph.nodes:
-            self.values[node] = getattr(self, f"_{node.op}")(node)
+            try:
+                self.values[node] = getattr(self, f"_{node.op}")(node)
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+                raise cannot_express(
+                    node.name, str(node.op), f"its arguments are unusual ({one_line(error)})"
+                ) from None
         if not self.writer.grus:
             raise ExportError(f"{type(self.module).__name__} has no GRU that forward runs")
 
@@ -123,11 +133,24 @@ class TraceReader:
         return argument
 
     def _placeholder(self, node: fx.Node) -> Any:
-        if self.input is None:
+        if not self.inputs:
             axes = ("batch", "F") if self.steps_cells else (*TIME_OR_BATCH, "F")
-            self.input = Rows("input", axes, Width(self.input_size or None))
-            return self.input
-        return StateArgument(str(node.target))
+            self.inputs[str(node.target)] = Rows(
+                "input", axes, Width(self.sizes.get(str(node.target), self.sizes.get("")))
+            )
+            return self.inputs[str(node.target)]
+        return Argument(str(node.target))
+
+    def _rows(self, value: Any) -> Any:
+        """An argument that is used as rows of features is an input."""
+        if not isinstance(value, Argument) or value.path:
+            return value
+        if value.argument not in self.inputs:
+            axes = next(iter(self.inputs.values())).axes
+            self.inputs[value.argument] = Rows(
+                self.writer.name_input(value.argument), axes, Width(self.sizes.get(value.argument))
+            )
+        return self.inputs[value.argument]
 
     def _get_attr(self, node: fx.Node) -> Constant:
         value = operator.attrgetter(node.target)(self.module)
@@ -149,21 +172,20 @@ class TraceReader:
 
     def _is_state(self, value: Any) -> bool:
         cell = isinstance(value, Rows) and value.name in self.writer.grus
-        return cell or isinstance(value, (StateResult, StateArgument)) or value is None
+        return cell or isinstance(value, (StateResult, Argument)) or value is None
 
     def _call_module(self, node: fx.Node) -> Any:
         path = str(node.target)
         module = self.module.get_submodule(path)
         args = [self._of(argument) for argument in (*node.args, *node.kwargs.values())]
-        rows = args[0]
+        rows = self._rows(args[0])
         kind = type(module)
         if kind in words.PASSING_MODULES:
             return rows
         if isinstance(rows, GruResult):
-            raise cannot_express(path, kind.__name__, "its input is the pair that a GRU gives, not the output")
-        if isinstance(rows, StateArgument):
-            why = f'it takes the argument "{rows.argument}" of forward: only the first one may be an input'
-            raise cannot_express(path, kind.__name__, why)
+            raise cannot_express(
+                path, kind.__name__, "its input is the pair that a GRU gives, not the output"
+            )
         if not isinstance(rows, Rows):
             raise cannot_express(path, kind.__name__, "its input is not rows of features")
         if rows.packed and kind is not nn.GRU:
@@ -179,16 +201,19 @@ class TraceReader:
     def _call_function(self, node: fx.Node) -> Any:
         function = node.target
         name = getattr(function, "__name__", str(function))
-        args = [self._of(argument) for argument in node.args]
+        args = [self._of(argument) for argument in node.args or (node.kwargs.get("input"),)]
         if function in (rnn.pack_padded_sequence, rnn.pad_packed_sequence):
             return self._packing(node, name, args)
         if isinstance(args[0], list) and function is operator.getitem:
             return args[0][args[1]]
-        if name in _ASSERTIONS or any(isinstance(a, (Opaque, StateArgument)) for a in args[:1]):
-            index = args[1] if function is operator.getitem else None
-            if isinstance(args[0], StateArgument) and isinstance(index, int):
-                return StateArgument(args[0].argument, (*args[0].path, index))
-            return Opaque()
+        if name in _ASSERTIONS or any(isinstance(a, (Opaque, Argument)) for a in args[:1]):
+            if not isinstance(args[0], Argument):
+                return Opaque()
+            if function is operator.getitem and isinstance(args[1], int):
+                return Argument(args[0].argument, (*args[0].path, args[1]))
+            if name in _ASSERTIONS or function in (operator.eq, getattr):
+                return Opaque()
+            args[0] = self._rows(args[0])
         if function in _ZEROS:
             return Zeros()
         if function is getattr:
@@ -197,9 +222,11 @@ class TraceReader:
             return self._getitem(node, args[0], args[1])
         if function in words.PASSING_FUNCTIONS:
             return args[0]
+        if function is operator.neg:
+            return self._binary(node, "Mul", args[0], -1.0)
         if function is torch.cat:
             dim = args[1] if len(args) > 1 else node.kwargs.get("dim", 0)
-            return self._concat(node, args[0] if args else self._of(node.kwargs["tensors"]), dim)
+            return self._concat(node, args[0] or self._of(node.kwargs["tensors"]), dim)
         if function in words.BINARY and len(args) == 2:
             return self._binary(node, words.BINARY[function], *args)
         if function in words.FUNCTIONS:
@@ -212,7 +239,9 @@ class TraceReader:
         """Rows of several lengths: the server's calls have them as `lengths`."""
         rows, options = args[0], dict(node.kwargs)
         pack = name == "pack_padded_sequence"
-        batch_first = args[2 if pack else 1] if len(args) > (2 if pack else 1) else options.get("batch_first", False)
+        batch_first = (
+            args[2 if pack else 1] if len(args) > (2 if pack else 1) else options.get("batch_first", False)
+        )
         if not isinstance(rows, Rows) or len(rows.axes) != 3 or rows.packed == pack:
             raise cannot_express(node.name, name, "its input is not what a GRU takes or gives")
         if not pack:
@@ -220,7 +249,7 @@ class TraceReader:
             order = (batch, self.writer.time, "F") if batch_first else (self.writer.time, batch, "F")
             return [Rows(rows.name, order, rows.width), Opaque()]
         lengths = args[1] if len(args) > 1 else self._of(options.get("lengths"))
-        if not isinstance(lengths, StateArgument) or lengths.path or self.lengths not in ("", lengths.argument):
+        if not isinstance(lengths, Argument) or lengths.path or self.lengths not in ("", lengths.argument):
             raise cannot_express(node.name, name, "the lengths are no argument of forward")
         self.lengths = lengths.argument
         self.writer.see_time(node.name, name, rows.axes[1 if batch_first else 0])
@@ -231,6 +260,10 @@ class TraceReader:
 
     def _method(self, node: fx.Node, name: str, args: list[Any]) -> Any:
         value = args[0]
+        if name in ("squeeze", "transpose", "permute"):
+            args = [*args, *(each for key, each in node.kwargs.items() if key != "input")]
+        if isinstance(value, Argument) and name not in {*words.PASSING_METHODS, "size", "dim"}:
+            value = args[0] = self._rows(value)
         if name in words.PASSING_METHODS or isinstance(value, (Zeros, Opaque)):
             return value
         if name in ("size", "dim", "new_zeros"):
@@ -280,13 +313,16 @@ class TraceReader:
         return Rows(rows.name, tuple(rows.axes[d] for d in order), rows.width)
 
     def _concat(self, node: fx.Node, parts: list[Any], dim: Any) -> Rows:
+        parts = [self._rows(part) for part in parts]
         if not all(isinstance(part, Rows) for part in parts) or dim not in (-1, len(parts[0].axes) - 1):
             raise cannot_express(node.name, "cat", "only rows of features are joined, along dim -1")
         self._need_features(node.name, parts[0])
         return self.writer.concat(node.name, parts)
 
     def _binary(self, node: fx.Node, kind: str, left: Any, right: Any) -> Rows:
-        numbers = [Constant(np.float32(v)) if isinstance(v, (int, float)) else v for v in (left, right)]
+        numbers = [
+            Constant(np.float32(v)) if isinstance(v, (int, float)) else self._rows(v) for v in (left, right)
+        ]
         if node.kwargs or not all(isinstance(v, (Rows, Constant)) for v in numbers):
             self._refuse(node, kind)
         for value in numbers:

@@ -53,8 +53,8 @@ class StateResult:
 
 
 @dataclass
-class StateArgument:
-    """An argument of forward that is, or holds, hidden states."""
+class Argument:
+    """An argument of forward behind the first: hidden states, lengths, or another input, as its use will show."""
 
     argument: str
     path: tuple[Any, ...] = ()  # Of indexes into it.

@@ -49,6 +49,10 @@ MODULES = (
     *(nn.Hardsigmoid, nn.Hardtanh, nn.Softplus, nn.Softmax, nn.LogSoftmax),
 )
 BINARY = {
+    operator.iadd: "Add",
+    operator.isub: "Sub",
+    operator.imul: "Mul",
+    operator.itruediv: "Div",
     operator.add: "Add",
     torch.add: "Add",
     operator.sub: "Sub",

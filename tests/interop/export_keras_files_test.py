@@ -140,6 +140,8 @@ class Hostile(Harness):
         self.assert_refused(self.export(self.root / "z.keras"), "metadata.json")
         self.assert_refused(self.export(self.root / "absent.h5"), "is not there")
         self.assert_refused(self.export(self.root / "m.h5", "--keras-config", self.root / "absent"), "--keras-config")
+        run = self.export(self.root / "m.h5", "--trust-pickle", "--weights", "x")
+        self.assert_refused(run, "--weights, --trust-pickle: not for a network of Keras")
         with h5py.File(self.root / "other.h5", "w") as h5:
             h5["data"] = np.ones(3)
         self.assert_refused(self.export(self.root / "other.h5"), "no layers of Keras")

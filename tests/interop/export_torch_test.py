@@ -336,6 +336,10 @@ class Refused(Harness):
         self.assert_refused(self.export(source, "--version", "01"), '--version is "01"')
         self.assert_refused(self.export(source, "--steps", "0"), "--steps and --batch are at least 1")
         self.assert_refused(self.export(source, "--input", self.root / "x.npy"), "x.npy")
+        self.assert_refused(self.export(source, "--layer", "gru"), "--layer: not for a network of PyTorch")
+        self.assert_refused(self.export(source, "--kwargs", '{"a": 1}'), "takes no --kwargs")
+        file = self.save("gru.pt", networks.gru.state_dict())
+        self.assert_refused(self.export(file, "--weights", file), "--weights are loaded into a module")
         run = self.export(source, "--server-binary", self.root / "nothing")
         self.assert_refused(run, "nothing cannot be started")
 

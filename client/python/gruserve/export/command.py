@@ -166,11 +166,21 @@ def _check_options(args: argparse.Namespace) -> CheckOptions:
     return CheckOptions(args.steps, args.batch, args.seed, args.tolerance, x)
 
 
+def _refuse_options(args: argparse.Namespace, names: Sequence[str], of_whom: str) -> None:
+    """An option that would do nothing is a mistake of whoever gave it."""
+    given = ["--" + name.replace("_", "-") for name in names if getattr(args, name)]
+    if given:
+        raise ExportError(f"{', '.join(given)}: not for a network of {of_whom}")
+
+
 def _load(args: argparse.Namespace) -> ModelEntry:
     if pathlib.Path(args.source).suffix in (".h5", ".hdf5", ".keras"):
         from gruserve.export.keras_source import KerasSource
 
+        _refuse_options(args, ("weights", "kwargs", "model_json", "input_size", "trust_pickle"), "Keras")
+
         return KerasSource(pathlib.Path(args.source), args.keras_config, args.layer, args.ignore_mask).entry()
+    _refuse_options(args, ("keras_config", "layer", "ignore_mask"), "PyTorch")
     try:
         from gruserve.export.torch_source import TorchSource
     except ModuleNotFoundError as error:

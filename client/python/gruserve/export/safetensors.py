@@ -1,6 +1,7 @@
 """The safetensors format: header length, JSON header, then the bytes of the tensors."""
 
 import json
+import os
 import pathlib
 import struct
 from collections.abc import Mapping
@@ -15,17 +16,20 @@ MAX_HEADER_BYTES = 100_000_000
 def write(file: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Stores `tensors` as float32, by name."""
     header: dict[str, object] = {}
-    chunks: list[bytes] = []
     offset = 0
     for name in sorted(tensors):
-        data = np.ascontiguousarray(tensors[name], "<f4").tobytes()
+        size = 4 * int(np.size(tensors[name]))
         shape = list(np.shape(tensors[name]))
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + len(data)]}
-        chunks.append(data)
-        offset += len(data)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    file.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(chunks))
+    with file.open("wb") as out:
+        out.write(struct.pack("<Q", len(text)) + text)
+        for name in sorted(tensors):
+            out.write(np.ascontiguousarray(tensors[name], "<f4").tobytes())
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def read(file: pathlib.Path) -> dict[str, np.ndarray]:

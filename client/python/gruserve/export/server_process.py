@@ -30,7 +30,11 @@ def running(binary: pathlib.Path, repository: pathlib.Path) -> Iterator[str]:
             yield port_file.read_text().strip()
         finally:
             process.terminate()
-            process.wait(timeout=_STOP_SECONDS)
+            try:
+                process.wait(timeout=_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         drain.join()
         process.stderr.close()
 

@@ -50,6 +50,8 @@ class TorchSource:
             if self.weights is not None:
                 self._load_weights(loaded)
             return self._of_module(loaded.eval().float().cpu())
+        if self.weights is not None:
+            raise ExportError(f"--weights are loaded into a module, and {self.source} is none")
         return self._of_tensors(find_tensors(loaded, self.source))
 
     def _import(self) -> nn.Module:
@@ -61,6 +63,8 @@ class TorchSource:
                 found = getattr(found, name)
             if not isinstance(found, nn.Module) and callable(found):
                 found = found(**(self.kwargs or {}))
+            elif self.kwargs:
+                raise ValueError("it is made already, and takes no --kwargs")
         except Exception as error:  # Whatever the user's own module raises.
             raise ExportError(f"{self.source}: {one_line(error)}") from error
         finally:

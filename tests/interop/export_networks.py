@@ -104,6 +104,29 @@ class RaggedMistake(RaggedLast):
         return self.fc(pad_packed_sequence(self.gru(pack_padded_sequence(x, lengths))[0])[0][-1])
 
 
+class Shapes(nn.Module):
+    """Sizes that only a call knows, time and batch joined, features in the middle for a BatchNorm1d."""
+
+    def __init__(self):
+        super().__init__()
+        self.front = nn.BatchNorm1d(3)
+        self.grus = nn.ModuleList([nn.GRU(3, 6, batch_first=True), nn.GRU(6, 5, batch_first=True)])
+        self.middle = nn.BatchNorm1d(5)
+        self.fc = nn.Linear(5, 4)
+        for norm in (self.front, self.middle):
+            norm.running_mean.uniform_(-1, 1)
+            norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, x):
+        batch, steps, _ = x.shape
+        y = self.front(x.transpose(1, 2)).transpose(1, 2)
+        for gru in self.grus:
+            gru.flatten_parameters()
+            y, _ = gru(y, torch.zeros(1, batch, gru.hidden_size).to(x))
+        y = self.fc(self.middle(y.contiguous().view(-1, 5)))
+        return y.reshape(batch, steps, 4)
+
+
 class LossGen(nn.Module):
     """Opus's model of packet loss, whose trained weights are in tests/data."""
 
@@ -343,6 +366,7 @@ skips = seeded(Skips)
 cells = seeded(Cells)
 backbone = seeded(Backbone)
 inputs = seeded(Inputs)
+shapes = seeded(Shapes)
 ragged = seeded(Ragged)
 ragged_last = seeded(RaggedLast)
 gru = seeded(nn.GRU, 3, 8, num_layers=2, batch_first=True)

@@ -31,8 +31,8 @@ from gruserve.export import safetensors  # noqa: E402
 from gruserve.export.command import main  # noqa: E402
 from gruserve.export.server_process import running  # noqa: E402
 
-NAMES = ("gru", "wide", "cell", "tagger", "sensor", "skips", "cells", "backbone")
-BATCH_FIRST = {"gru", "tagger", "sensor", "skips"}
+NAMES = ("gru", "wide", "cell", "tagger", "sensor", "skips", "cells", "backbone", "shapes")
+BATCH_FIRST = {"gru", "tagger", "sensor", "skips", "shapes"}
 STEPS, BATCH = 24, 3
 
 

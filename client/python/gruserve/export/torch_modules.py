@@ -168,8 +168,8 @@ class ModuleWriter:
         return self._add(path, entry, [rows], rows.axes, rows.width)
 
     def _batch_norm(self, path: str, module: nn.BatchNorm1d, rows: Rows) -> Rows:
-        if len(rows.axes) != 2:
-            raise cannot_express(path, "BatchNorm1d", "its input is not [batch, features]")
+        if rows.axes[1:2] != ("F",):
+            raise cannot_express(path, "BatchNorm1d", "dimension 1 of its input is not the features")
         if module.running_mean is None:
             raise cannot_express(path, "BatchNorm1d", "it has no running mean: it would norm by the batch")
         self._need_width(path, "BatchNorm1d", rows, module.num_features)

@@ -23,7 +23,8 @@ from gruserve.export.errors import ONNX_ADVICE, ExportError, one_line
 from gruserve.export.torch_reference import BareCellRunner, CellRunner, SequenceRunner
 from gruserve.export.torch_replay import Replay
 from gruserve.export.torch_tensors import bare_gru, describe, find_tensors
-from gruserve.export.torch_trace import TraceReader, trace
+from gruserve.export.torch_trace import TraceReader
+from gruserve.export.torch_tracer import trace
 
 _TORCH = f"torch {torch.__version__}, float32"
 _TRACED_WITHIN = 1e-5

@@ -1,13 +1,10 @@
-"""Reads a PyTorch network into the server's words, by torch.fx: what calls what, in which order."""
+"""Reads a PyTorch network into the server's words, node by node of its trace."""
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import operator
 from collections.abc import Mapping
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -15,7 +12,7 @@ from torch import fx, nn
 from torch.nn.utils import rnn
 
 from gruserve.export import torch_words as words
-from gruserve.export.errors import ONNX_ADVICE, ExportError, cannot_express, one_line
+from gruserve.export.errors import ExportError, cannot_express, one_line
 from gruserve.export.torch_modules import ModuleWriter
 from gruserve.export.torch_values import (
     TIME_OR_BATCH,
@@ -31,68 +28,6 @@ from gruserve.export.torch_values import (
 
 _ZEROS = {torch.zeros, torch.zeros_like}
 _ASSERTIONS = {"_assert", "_assert_is_none"}
-
-
-class _Proxy(fx.Proxy):
-    """Unpacks the pair that a GRU gives; torch's own unpacking does not know Python 3.11's bytecode."""
-
-    def __iter__(self) -> Any:
-        return iter((self[0], self[1]))
-
-
-def _proxied(tracer: fx.Tracer, function: Any) -> Any:
-    """A function of torch that a trace cannot see by itself, made visible where it meets a traced value."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        flat = [*args, *kwargs.values()]
-        flat += [each for group in flat if isinstance(group, (list, tuple)) for each in group]
-        if any(isinstance(each, fx.Proxy) for each in flat):
-            return tracer.create_proxy("call_function", function, args, kwargs)
-        return function(*args, **kwargs)
-
-    return call
-
-
-class _Tracer(fx.Tracer):
-    """Knows a first hidden state of zeros, and packed sequences."""
-
-    def __init__(self) -> None:
-        super().__init__(autowrap_functions=(rnn.pack_padded_sequence, rnn.pad_packed_sequence))
-
-    def proxy(self, node: fx.Node) -> fx.Proxy:
-        """Stands for the value of `node`."""
-        return _Proxy(node, self)
-
-    def trace(self, root: nn.Module, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
-        """The graph of `root`, with `concrete_args` in place of arguments."""
-        with contextlib.ExitStack() as stack:
-            for owner, name in (
-                (torch, "zeros"),
-                (rnn, "pack_padded_sequence"),
-                (rnn, "pad_packed_sequence"),
-            ):
-                function = getattr(owner, name)
-                stack.enter_context(mock.patch.object(owner, name, _proxied(self, function)))
-            return super().trace(root, concrete_args)
-
-
-def trace(module: nn.Module) -> fx.Graph:
-    """The graph of `module`. Arguments with a default keep it where the network can be traced so."""
-    parameters = list(inspect.signature(module.forward).parameters.values())[1:]
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    cells = any(type(part) is nn.GRUCell for part in module.modules())
-    attempts = [defaults, {name: value for name, value in defaults.items() if value is not None}]
-    reason: Exception | None = None
-    for concrete in attempts[1:] if cells else attempts:
-        try:
-            return _Tracer().trace(module, concrete_args=concrete)
-        except Exception as error:  # Whatever the network's own code raises.
-            reason = reason or error
-    raise ExportError(
-        f"forward of {type(module).__name__} cannot be traced ({one_line(reason)}): its steps "
-        f"depend on the numbers, or use what torch.fx does not know; write the model.json by hand and give it "
-        f"with --model-json, or {ONNX_ADVICE}"
-    )
 
 
 class TraceReader:
@@ -193,7 +128,8 @@ class TraceReader:
         if kind in (nn.GRU, nn.GRUCell):
             return self.writer.gru(path, module, rows, args[1] if len(args) > 1 else None)
         word = words.word_of_module(module)
-        self._need_features(path, rows, one_by_one=word is not None and "oftmax" not in word[0])
+        if kind is not nn.BatchNorm1d:
+            self._need_features(path, rows, one_by_one=word is not None and "oftmax" not in word[0])
         if word is not None:
             return self.writer.activation(path, word[0], word[1], rows)
         return self.writer.layer(path, module, rows)
@@ -231,7 +167,7 @@ class TraceReader:
             return self._binary(node, words.BINARY[function], *args)
         if function in words.FUNCTIONS:
             return self._activation(node, words.FUNCTIONS[function], args)
-        if name in ("transpose", "permute", "squeeze"):
+        if name in ("transpose", "permute", "squeeze", "reshape"):
             return self._method(node, name, args)
         return self._refuse(node, name)
 
@@ -279,6 +215,8 @@ class TraceReader:
                 return self._binary(node, words.BINARY[name], *args)
             if name in ("transpose", "permute"):
                 return self._permuted(node, value, name, args[1:])
+            if name in ("view", "reshape"):
+                return self._reshaped(node, value, name, args[1:])
             if name == "squeeze" and args[1:] in ([-1], [len(value.axes) - 1]) and value.width.size == 1:
                 return Rows(value.name, value.axes[:-1], value.width)
         return self._refuse(node, name)
@@ -311,6 +249,20 @@ class TraceReader:
         else:
             order = [d % rank for d in flat]
         return Rows(rows.name, tuple(rows.axes[d] for d in order), rows.width)
+
+    def _reshaped(self, node: fx.Node, rows: Rows, name: str, dims: list[Any]) -> Rows:
+        """Time and batch as one dimension, and back."""
+        sizes = dims[0] if len(dims) == 1 and isinstance(dims[0], list) else dims
+        apart = tuple(rows.axes[0].split("*"))
+        features = isinstance(sizes[-1], Opaque) or sizes[-1] in (-1, rows.width.size)
+        if len(rows.axes) == 3 and rows.axes[2] == "F" and features and len(sizes) in (2, 3):
+            joined = (f"{rows.axes[0]}*{rows.axes[1]}", "F")
+            return Rows(rows.name, joined if len(sizes) == 2 else rows.axes, rows.width)
+        if len(apart) == 2 and len(sizes) == 3 and features:
+            return Rows(rows.name, (*apart, "F"), rows.width)
+        if len(apart) == 2 and len(sizes) == 2 and rows.width.size == 1:
+            return Rows(rows.name, apart, rows.width)
+        raise cannot_express(node.name, name, "only time and batch can be joined, and parted again")
 
     def _concat(self, node: fx.Node, parts: list[Any], dim: Any) -> Rows:
         parts = [self._rows(part) for part in parts]

@@ -18,6 +18,7 @@ sys.dont_write_bytecode = True
 
 import gruserve  # noqa: E402
 from gruserve.export import safetensors  # noqa: E402
+from gruserve.export.check import CheckResult  # noqa: E402
 from gruserve.export.errors import ExportError  # noqa: E402
 from interop_server import HIDDEN, INPUT, LAYERS, InteropServer, reference_gru  # noqa: E402
 
@@ -145,6 +146,25 @@ class Safetensors(unittest.TestCase):
             self.file.write_bytes(data)
             with self.assertRaisesRegex(ExportError, "is not a safetensors file"):
                 safetensors.read(self.file)
+
+
+class Check(unittest.TestCase):
+    def test_what_passes(self):
+        good = {"sequence": 9e-6, "steps": 9e-6, "equal_bits": True}
+        cases = [
+            (good, True),
+            ({**good, "sequence": 2e-5}, False),
+            ({**good, "sequence": float("nan")}, False),
+            ({**good, "steps": 2e-5}, False),
+            ({**good, "equal_bits": False}, False),
+            ({**good, "sequence": 2e-5, "steps": 2e-5, "scale": 4.0}, True),
+            ({"sequence": 9e-6, "steps": None, "equal_bits": False}, True),
+            ({"sequence": 2e-5, "steps": None, "equal_bits": False}, False),
+        ]
+        for fields, passes in cases:
+            result = CheckResult(**{"reference": "r", "shape": (1, 1, 1), "lengths": None, "not_steppable": "",
+                                    "tolerance": 1e-5, "scale": 1.0, **fields})
+            self.assertEqual(result.passed, passes, fields)
 
 
 class Package(unittest.TestCase):

@@ -104,6 +104,7 @@ class ResilientSession::Machine {
 
   const SessionInfo& info() const { return info_; }
   const ResilientCounters& counters() const { return counters_; }
+  size_t replica() const { return turn_; }
   int64_t under_way() const { return log_.has_value() ? log_->outstanding() : 0; }
 
  private:
@@ -268,6 +269,7 @@ absl::Status ResilientSession::Machine::OnError(int64_t index, const absl::Statu
   switch (error->reason) {
     case SessionErrorReason::kFenced:
       return status;
+    case SessionErrorReason::kMoved:  // An earlier try of ours came through late.
     case SessionErrorReason::kDraining:
     case SessionErrorReason::kEvictedIdle:
     case SessionErrorReason::kIndex:
@@ -326,6 +328,7 @@ absl::StatusOr<std::unique_ptr<ResilientSession>> ResilientSession::Open(std::ve
 
 const SessionInfo& ResilientSession::info() const { return machine_->info(); }
 const ResilientCounters& ResilientSession::counters() const { return machine_->counters(); }
+size_t ResilientSession::replica() const { return machine_->replica(); }
 int64_t ResilientSession::under_way() const { return machine_->under_way(); }
 
 void ResilientSession::Send(Tensor input) { machine_->Send(/*set_state=*/false, std::move(input)); }

@@ -23,6 +23,7 @@
 #ifndef GRUSERVE_CLIENT_RESILIENT_SESSION_H_
 #define GRUSERVE_CLIENT_RESILIENT_SESSION_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -72,6 +73,8 @@ class ResilientSession {
   // As the last open or resume answered.
   const SessionInfo& info() const;
   const ResilientCounters& counters() const;
+  // Which of the replicas has it.
+  size_t replica() const;
 
   // One step or chunk, or one state (empty: what the session began with), and its
   // answer. REQUIRES: nothing else is under way.

@@ -75,6 +75,7 @@ enum class SessionErrorReason {
   kCredits,      // More in flight than allowed.
   kBudget,       // The session memory budget is spent, or the time for real-time contracts.
   kDraining,     // The server is shutting down.
+  kMoved,        // As kFenced, by this client: another of its streams, or an open that came late.
 };
 
 struct SessionError {

@@ -63,6 +63,8 @@ v1::ErrorReason EncodeReason(SessionErrorReason reason) {
       return v1::ERROR_REASON_BUDGET;
     case SessionErrorReason::kDraining:
       return v1::ERROR_REASON_DRAINING;
+    case SessionErrorReason::kMoved:
+      return v1::ERROR_REASON_MOVED;
   }
   return v1::ERROR_REASON_UNSPECIFIED;
 }

@@ -70,6 +70,8 @@ SessionErrorReason DecodeReason(v1::ErrorReason reason) {
       return SessionErrorReason::kBudget;
     case v1::ERROR_REASON_DRAINING:
       return SessionErrorReason::kDraining;
+    case v1::ERROR_REASON_MOVED:
+      return SessionErrorReason::kMoved;
     default:
       return SessionErrorReason::kNone;
   }

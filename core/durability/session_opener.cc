@@ -4,10 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/input_digest.h"
 #include "core/base/status_macros.h"
 #include "core/session/checkpoint_form.h"
 #include "core/session/session_id.h"
-#include "core/base/input_digest.h"
 
 namespace gruserve {
 namespace {
@@ -137,7 +137,9 @@ void SessionOpener::OpenUnstored(OpenSessionOptions options, OpenDone done) {
 void SessionOpener::OpenStored(OpenSessionOptions options, const std::shared_ptr<Session>& live,
                                OpenDone done) {
   if (options.id.empty()) options.id = MintSessionId();
-  Opening opening{std::move(options), std::move(done), MintSessionId(), Durability::kAsync};
+  const ClientInstance& client = options.attachment.client_instance;
+  std::string owner = MintStoreOwner(client == nullptr ? "" : *client);
+  Opening opening{std::move(options), std::move(done), std::move(owner), Durability::kAsync};
   opening.mode = opening.options.durability.value_or(options_.default_durability);
   AcquireRequest request;
   request.id = opening.options.id;
@@ -178,7 +180,7 @@ void SessionOpener::OnAcquired(Opening opening, Acquired acquired) {
       ResumeLive(std::move(opening), *live, claim);
       return;
     }
-    live->OnRecordLost(acquired.epoch);
+    live->OnRecordLost(acquired.epoch, opening.owner);
   }
   if (acquired.outcome != StoreOutcome::kOk) {
     opening.done(StatusOf(options.id, acquired));

@@ -11,7 +11,7 @@ namespace {
 // Of one transaction or round trip: none may take long.
 constexpr size_t kMostAtOnce = 1000;
 
-StoreResult Ended() { return {StoreOutcome::kUnavailable, "the server is shutting down", 0}; }
+StoreResult Ended() { return {StoreOutcome::kUnavailable, "the server is shutting down", 0, ""}; }
 
 Acquired NotAcquired(StoreResult result) {
   Acquired acquired;
@@ -240,7 +240,7 @@ void StoreWriter::OnWritten(const std::shared_ptr<Session>& session, Checkpoint 
           {{"session", session->id()},
            {"epoch", static_cast<int64_t>(result.epoch)},
            {"reason", result.message}});
-      session->OnRecordLost(result.epoch);
+      session->OnRecordLost(result.epoch, result.owner);
       return;
     }
     case StoreOutcome::kDamaged:
@@ -314,7 +314,8 @@ void StoreWriter::Renew(const std::vector<std::shared_ptr<Session>>& sessions) {
   if (claims.empty()) return;
   const std::vector<StoreResult> results = store_->Renew(claims, options_.ttl);
   for (size_t i = 0; i < living.size(); ++i) {
-    if (results[i].outcome == StoreOutcome::kFenced) living[i]->OnRecordLost(results[i].epoch);
+    if (results[i].outcome == StoreOutcome::kFenced)
+      living[i]->OnRecordLost(results[i].epoch, results[i].owner);
     if (results[i].outcome != StoreOutcome::kAbsent) continue;
     living[i]->OnRecordMissing();
     AskForCheckpoint(living[i]);

@@ -100,7 +100,7 @@ bool Session::Admit(const SessionOp& op, const SessionSink* sink, SessionOpResul
   refusal->expected_step = ledger_.next() + places_ahead_;
   if (holder_ != nullptr && sink != holder_ && !(close && op.close_held)) {
     refusal->status = Fenced();
-    refusal->reason = SessionErrorReason::kFenced;
+    refusal->reason = FencedReason();
     return false;
   }
   if (close && !closing_) {  // Closing needs no credit, once.
@@ -201,12 +201,14 @@ SessionDescription Session::DescribeLocked() const {
   return description;
 }
 
-absl::StatusOr<uint64_t> Session::Attach(const SessionSink* holder, bool close_with_stream) {
+absl::StatusOr<uint64_t> Session::Attach(const SessionSink* holder, bool close_with_stream,
+                                         bool same_client) {
   absl::MutexLock lock(&mu_);
   if (!ended_.ok()) return ended_;
   if (closing_) return absl::NotFoundError(absl::StrCat("session \"", id(), "\" is being closed"));
   holder_ = holder;
   close_with_stream_ = close_with_stream;
+  same_client_ = same_client;
   Touch();
   ++epoch_;
   if (durability_ != nullptr) epoch_ = std::max(epoch_, durability_->epoch);
@@ -271,7 +273,7 @@ void Session::Judge(SessionActivity& activity) {
   }
   if (activity.current.epoch != epoch_) {
     result.status = Fenced();
-    result.reason = SessionErrorReason::kFenced;
+    result.reason = FencedReason();
     return;
   }
   if (remembered_ != nullptr && Replay(activity)) return;

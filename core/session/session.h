@@ -77,7 +77,7 @@ class SessionOwner {
   // A kClose whose result goes to `closer` ended it; its state is freed.
   virtual void OnClosed(Session& session, const SessionSink* closer) = 0;
   // Another server has it, under `epoch`; it ended.
-  virtual void OnLost(Session& session, uint64_t epoch) = 0;
+  virtual void OnLost(Session& session, uint64_t epoch, SessionErrorReason reason) = 0;
 };
 
 // What all sessions of a table have in common. Constant, but for the shelf and the
@@ -141,7 +141,7 @@ class Session : public std::enable_shared_from_this<Session> {
   // Queues `op`; its result goes to `sink` (null: nowhere), in order. Never fails:
   // a refusal (barrier, closed) is a result as well. What never enters the queue is
   // answered at once, ahead of what waits there, and moves nothing:
-  //   ABORTED, kFenced              the sink lost the session, or never had it
+  //   ABORTED, kFenced or kMoved    the sink lost the session, or never had it
   //   RESOURCE_EXHAUSTED, kCredits  max_inflight operations wait or run already
   //   RESOURCE_EXHAUSTED, kCredits  too many are ahead of what is durable
   //   FAILED_PRECONDITION, kBarrier an un-indexed step after such a refusal
@@ -175,15 +175,18 @@ class Session : public std::enable_shared_from_this<Session> {
   void OnDurable(int64_t step) ABSL_LOCKS_EXCLUDED(mu_);
   // The record is missing: the next checkpoint makes it anew.
   void OnRecordMissing() ABSL_LOCKS_EXCLUDED(mu_);
-  // Another owner has the record, under `epoch`: the session ends, and with it what waits.
-  void OnRecordLost(uint64_t epoch) ABSL_LOCKS_EXCLUDED(mu_);
+  // Another owner has the record, under `epoch`: the session ends, and with it what
+  // waits. `owner` tells whether the same client is behind it.
+  void OnRecordLost(uint64_t epoch, const std::string& owner) ABSL_LOCKS_EXCLUDED(mu_);
 
   // For the table. The first two may be called under its lock.
 
   // Gives the session to `holder` (null: to nobody) under the next epoch, or that of
   // its claim where that is later, which fences what was queued before. NotFound where
   // it ended or is closing.
-  absl::StatusOr<uint64_t> Attach(const SessionSink* holder, bool close_with_stream) ABSL_LOCKS_EXCLUDED(mu_);
+  // `same_client`: the one that had it before.
+  absl::StatusOr<uint64_t> Attach(const SessionSink* holder, bool close_with_stream, bool same_client)
+      ABSL_LOCKS_EXCLUDED(mu_);
   // Leaves it to nobody; what is queued runs on. Answers whether it is to close with
   // its holder.
   bool Detach() ABSL_LOCKS_EXCLUDED(mu_);
@@ -207,6 +210,9 @@ class Session : public std::enable_shared_from_this<Session> {
   bool Admit(const SessionOp& op, const SessionSink* sink, SessionOpResult* refusal)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Fenced() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  SessionErrorReason FencedReason() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return same_client_ ? SessionErrorReason::kMoved : SessionErrorReason::kFenced;
+  }
   // Whether so much is not durable yet that `op` must wait.
   bool TooFarAhead(const SessionOp& op, int64_t expected_step) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Calls `look` between two operations, with whether the session lives.
@@ -272,6 +278,7 @@ class Session : public std::enable_shared_from_this<Session> {
   int32_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;
   SessionErrorReason ended_reason_ ABSL_GUARDED_BY(mu_) = SessionErrorReason::kNone;
   bool close_with_stream_ ABSL_GUARDED_BY(mu_);
+  bool same_client_ ABSL_GUARDED_BY(mu_) = false;  // Attached it last as before.
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
   bool refusing_ ABSL_GUARDED_BY(mu_) = false;  // Un-indexed steps, since one had no credit.
 };

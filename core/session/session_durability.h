@@ -45,6 +45,12 @@ struct SessionDurability {
   bool delivering = false;  // Some thread gives held results.
 };
 
+// Names one life of a session: no two are equal. It ends in who the client is, where it
+// says so (else it is empty).
+std::string MintStoreOwner(const std::string& client_instance);
+// Whether the same client is behind both.
+bool SameClient(const std::string& owner, const std::string& other);
+
 // Writes the checkpoints of sessions. Called with no lock held; thread-safe.
 class SessionKeeper {
  public:

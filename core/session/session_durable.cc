@@ -101,18 +101,20 @@ void Session::OnRecordMissing() {
   durability_->recreate = true;
 }
 
-void Session::OnRecordLost(uint64_t epoch) {
+void Session::OnRecordLost(uint64_t epoch, const std::string& owner) {
+  SessionErrorReason reason = SessionErrorReason::kFenced;
   {
     absl::MutexLock lock(&mu_);
     if (!ended_.ok()) return;
     ended_ =
         absl::AbortedError(absl::StrCat("another server resumed session \"", id_, "\", under epoch ", epoch));
-    ended_reason_ = SessionErrorReason::kFenced;
+    if (SameClient(owner, durability_->owner)) reason = SessionErrorReason::kMoved;
+    ended_reason_ = reason;
     holder_ = nullptr;
     real_time_.reset();
     durability_->lost = true;
   }
-  if (const auto owner = surroundings_->owner.lock()) owner->OnLost(*this, epoch);
+  if (const auto table = surroundings_->owner.lock()) table->OnLost(*this, epoch, reason);
   DeliverHeld();
 }
 

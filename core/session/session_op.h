@@ -28,6 +28,7 @@ enum class SessionErrorReason : uint8_t {
   kCredits,      // More in flight than allowed.
   kBudget,       // The session memory budget is spent, or the time for real-time contracts.
   kDraining,     // The server is shutting down.
+  kMoved,        // As kFenced, by the same client.
 };
 
 struct SessionOp {

@@ -205,7 +205,7 @@ void SessionRoster::OnClosed(Session& session, const SessionSink* closer) {
       .Tell();
 }
 
-void SessionRoster::OnLost(Session& session, uint64_t epoch) {
+void SessionRoster::OnLost(Session& session, uint64_t epoch, SessionErrorReason reason) {
   Entry removed;
   {
     absl::MutexLock lock(&mu);
@@ -217,7 +217,7 @@ void SessionRoster::OnLost(Session& session, uint64_t epoch) {
   Notice{removed.attachment,
          absl::AbortedError(
              absl::StrCat("another server resumed session \"", session.id(), "\", under epoch ", epoch)),
-         SessionErrorReason::kFenced, epoch}
+         reason, epoch}
       .Tell();
 }
 

@@ -82,6 +82,11 @@ absl::Status CheckCreate(const OpenSessionOptions& options) {
 
 namespace {
 
+bool SameClient(const SessionAttachment& one, const SessionAttachment& other) {
+  return one.client_instance != nullptr && other.client_instance != nullptr &&
+         *one.client_instance == *other.client_instance;
+}
+
 // Whether `options` may have the session of `entry`.
 absl::Status CheckResume(const OpenSessionOptions& options, const SessionRoster::Entry& entry) {
   const Session& session = *entry.session;
@@ -109,10 +114,8 @@ absl::Status CheckResume(const OpenSessionOptions& options, const SessionRoster:
                                                    ", session \"", session.id(), "\" has ",
                                                    session.remember_steps()));
   }
-  const ClientInstance& instance = options.attachment.client_instance;
-  const ClientInstance& holder = entry.attachment.client_instance;
-  const bool same_client = instance != nullptr && holder != nullptr && *instance == *holder;
-  if (entry.attachment.sink != nullptr && !same_client && !options.take_over) {
+  if (entry.attachment.sink != nullptr && !options.take_over &&
+      !SameClient(options.attachment, entry.attachment)) {
     return absl::FailedPreconditionError(absl::StrCat("another client's stream holds session \"",
                                                       session.id(),
                                                       "\": set take_over to resume it all the same"));
@@ -128,12 +131,14 @@ absl::StatusOr<std::shared_ptr<Session>> Resume(const OpenSessionOptions& option
     return OpenAlready(options.id);
   }
   GRUSERVE_RETURN_IF_ERROR(CheckResume(options, *entry));
-  GRUSERVE_ASSIGN_OR_RETURN(const uint64_t epoch,
-                            entry->session->Attach(options.attachment.sink.get(), options.close_with_stream));
+  const bool same_client = SameClient(options.attachment, entry->attachment);
+  GRUSERVE_ASSIGN_OR_RETURN(
+      const uint64_t epoch,
+      entry->session->Attach(options.attachment.sink.get(), options.close_with_stream, same_client));
   displaced->attachment = roster.Attach(entry, options.attachment);
   displaced->status = absl::AbortedError(
       absl::StrCat("another stream resumed session \"", options.id, "\", under epoch ", epoch));
-  displaced->reason = SessionErrorReason::kFenced;
+  displaced->reason = same_client ? SessionErrorReason::kMoved : SessionErrorReason::kFenced;
   displaced->epoch = epoch;
   ++roster.counters.resumed;
   return entry->session;

@@ -91,7 +91,8 @@ struct StorePut {
 struct StoreResult {
   StoreOutcome outcome = StoreOutcome::kUnavailable;
   std::string message;  // Where not kOk.
-  uint64_t epoch = 0;   // Where kFenced: the record's.
+  uint64_t epoch = 0;   // Where kFenced: the record's,
+  std::string owner;    // and its owner.
 };
 
 struct StoredSession {

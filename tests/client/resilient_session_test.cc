@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tests/client/client_server.h"
+#include "tests/support/raw_stream.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/tcp_proxy.h"
@@ -195,18 +196,30 @@ TEST_F(ResilientSessionTest, WhatOnlyLivedInMemoryIsSaidToBeLost) {
 TEST_F(ResilientSessionTest, AnotherClientThatTakesOverIsNotFought) {
   const auto session = Open(Durability::kAsync, 1);
   ASSERT_TRUE(session->Step(Input(1)).ok());
-  {
-    const auto stream = clients_[1].OpenStream();
-    OpenOptions resume;
-    resume.session_id = session->info().session_id;
-    resume.mode = OpenMode::kResume;
-    auto taken = stream->Open(resume);
-    ASSERT_TRUE(taken.ok()) << taken.status();
-    ASSERT_TRUE(taken->Step(Input(2)).ok());
-  }
+  // Of no client that says who it is.
+  RawStream stream(servers_[1]->channel());
+  v1::SessionCommand resume = OpenCommand(1, "gru", session->info().session_id);
+  resume.mutable_open()->set_mode(v1::OPEN_MODE_RESUME);
+  const v1::SessionEvent taken = stream.Call(resume);
+  ASSERT_TRUE(taken.has_opened()) << taken.ShortDebugString();
   absl::Status status;
   for (int64_t i = 2; i < 1000 && status.ok(); ++i) status = session->Step(Input(i)).status();
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kAborted, HasSubstr("another server resumed session")));
+}
+
+TEST_F(ResilientSessionTest, AnOpenOfItsOwnThatCameLateIsOvercome) {
+  const auto expected = Undisturbed(40);
+  const auto session = Open(Durability::kSync, 1);
+  Run(*session, expected, [&](int64_t index) {
+    if (index % 10 != 5) return;
+    const auto stream = clients_[static_cast<size_t>(index / 10 % 2)].OpenStream();
+    OpenOptions resume;
+    resume.session_id = session->info().session_id;
+    resume.mode = OpenMode::kResume;
+    const auto late = stream->Open(resume);
+    ASSERT_TRUE(late.ok()) << late.status();
+  });
+  EXPECT_GE(session->counters().breaks, 2);
 }
 
 TEST_F(ResilientSessionTest, BadOptionsAreRefusedByName) {

@@ -178,7 +178,7 @@ TEST_F(StepStreamTest, ClosedSessionRefusesAndItsIdIsFree) {
   EXPECT_TRUE(stream_->Open({.model = "gru", .session_id = "again"}).ok());
 }
 
-TEST_F(StepStreamTest, AnotherStreamOfThisProcessFencesTheFirst) {
+TEST_F(StepStreamTest, AnotherStreamOfThisProcessTakesTheSession) {
   StreamSession session = Open({.model = "gru", .session_id = "mine"});
   ASSERT_TRUE(session.Step(RandomTensor({3}, 1)).ok());
   const auto other = server_.client.OpenStream();
@@ -188,7 +188,7 @@ TEST_F(StepStreamTest, AnotherStreamOfThisProcessFencesTheFirst) {
   EXPECT_EQ(resumed->info().epoch, 2U);
   const auto fenced = session.Step(RandomTensor({3}, 1));
   EXPECT_THAT(fenced, StatusIs(absl::StatusCode::kAborted, testing::_));
-  EXPECT_EQ(SessionErrorOf(fenced.status())->reason, SessionErrorReason::kFenced);
+  EXPECT_EQ(SessionErrorOf(fenced.status())->reason, SessionErrorReason::kMoved);
   EXPECT_THAT(session.status(), StatusIs(absl::StatusCode::kAborted, testing::_));
 }
 

@@ -49,7 +49,7 @@ class FailingStore : public SessionStore {
 
  private:
   static std::vector<StoreResult> Refused(size_t count) {
-    return std::vector<StoreResult>(count, {StoreOutcome::kUnavailable, "taken away", 0});
+    return std::vector<StoreResult>(count, {StoreOutcome::kUnavailable, "taken away", 0, ""});
   }
 
   SessionStore* const store_;

@@ -32,7 +32,7 @@ void SessionOracle::Submit(const SessionOp& op, bool foreign, absl::Time now) {
 
 std::optional<SessionOracle::Answer> SessionOracle::RefusalAtOnce(const SessionOp& op, bool foreign) {
   if (foreign && !ended_) {
-    return Answer{.code = absl::StatusCode::kAborted, .reason = SessionErrorReason::kFenced};
+    return Answer{.code = absl::StatusCode::kAborted, .reason = fenced_};
   }
   if (op.kind == SessionOpKind::kClose && !closing_) {
     closing_ = true;
@@ -49,7 +49,8 @@ std::optional<SessionOracle::Answer> SessionOracle::RefusalAtOnce(const SessionO
   return std::nullopt;
 }
 
-void SessionOracle::Fence(absl::Time now) {
+void SessionOracle::Fence(absl::Time now, bool same_client) {
+  fenced_ = same_client ? SessionErrorReason::kMoved : SessionErrorReason::kFenced;
   for (Waiting& waiting : queue_) waiting.fenced = true;
   last_done_ = now;
 }
@@ -98,7 +99,7 @@ std::optional<SessionOracle::Answer> SessionOracle::Refusal(const Waiting& waiti
   const SessionOp& op = waiting.op;
   if (ended_)
     return Answer{.code = Code::kNotFound, .reason = evicted_ ? Reason::kEvictedIdle : Reason::kNone};
-  if (waiting.fenced) return Answer{.code = Code::kAborted, .reason = Reason::kFenced};
+  if (waiting.fenced) return Answer{.code = Code::kAborted, .reason = fenced_};
   if (op.kind == SessionOpKind::kClose) return std::nullopt;
   if (op.kind == SessionOpKind::kStep && op.index == 0 && barrier_) {
     return Answer{.code = Code::kFailedPrecondition, .reason = Reason::kBarrier};

@@ -52,8 +52,9 @@ class SessionOracle {
   // The executor has run all there is; `fail_first` says whether it was told to
   // fail its first task. Answers whether a task was there to fail.
   bool RunAll(bool fail_first, absl::Time now);
-  // Another holder: what is queued and has not begun is fenced.
-  void Fence(absl::Time now);
+  // Another holder: what is queued and has not begun is fenced. `same_client`: it is
+  // that of the one before.
+  void Fence(absl::Time now, bool same_client);
 
   bool ended() const { return ended_; }
   bool closing() const { return closing_; }
@@ -101,6 +102,7 @@ class SessionOracle {
   bool barrier_ = false;
   bool refusing_ = false;  // Un-indexed steps, since one had no credit.
   bool closing_ = false;
+  SessionErrorReason fenced_ = SessionErrorReason::kFenced;  // Says whoever lost it.
   bool ended_ = false;
   bool evicted_ = false;
   int64_t in_flight_ = 0;

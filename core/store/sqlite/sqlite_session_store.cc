@@ -23,7 +23,8 @@ constexpr char kSchema[] =
 
 StoreResult Failure(const absl::Status& status) {
   const bool damaged = status.code() == absl::StatusCode::kDataLoss;
-  return {damaged ? StoreOutcome::kDamaged : StoreOutcome::kUnavailable, std::string(status.message()), 0};
+  return {damaged ? StoreOutcome::kDamaged : StoreOutcome::kUnavailable, std::string(status.message()), 0,
+          ""};
 }
 
 Acquired Refused(const absl::Status& status) {
@@ -35,7 +36,7 @@ Acquired Refused(const absl::Status& status) {
 }
 
 StoreResult Absent(const std::string& id) {
-  return {StoreOutcome::kAbsent, absl::StrCat("the store has no session \"", id, "\""), 0};
+  return {StoreOutcome::kAbsent, absl::StrCat("the store has no session \"", id, "\""), 0, ""};
 }
 
 absl::StatusOr<int64_t> Pragma(SqliteDatabase* database, const std::string& name) {
@@ -209,12 +210,12 @@ absl::Status SqliteSessionStore::CheckIn(Connection& connection, const StoreClai
   const std::string owner = connection.claim.Bytes(1);
   *step = connection.claim.Number(2);
   connection.claim.Reset();
-  *result = {StoreOutcome::kOk, "", 0};
+  *result = {StoreOutcome::kOk, "", 0, ""};
   if (epoch != claim.epoch || owner != claim.owner) {
     *result = {StoreOutcome::kFenced,
                absl::StrCat("session \"", claim.id, "\" is stored under epoch ", epoch,
                             owner.empty() ? ", released" : ", by another owner"),
-               epoch};
+               epoch, owner};
   }
   return absl::OkStatus();
 }
@@ -223,7 +224,7 @@ absl::Status SqliteSessionStore::PutIn(Connection& connection, const StorePut& p
   int64_t step = 0;
   GRUSERVE_RETURN_IF_ERROR(CheckIn(connection, put.claim, result, &step));
   if (result->outcome == StoreOutcome::kAbsent && put.recreate) {
-    *result = {StoreOutcome::kOk, "", 0};
+    *result = {StoreOutcome::kOk, "", 0, ""};
     connection.create.Bind(1, put.claim.id).Bind(2, static_cast<int64_t>(put.claim.epoch));
     connection.create.Bind(3, put.claim.owner).Bind(4, put.step).Bind(5, Expiry(put.ttl));
     return connection.create.BindBlob(6, put.checkpoint).Run();
@@ -232,8 +233,8 @@ absl::Status SqliteSessionStore::PutIn(Connection& connection, const StorePut& p
   if (put.step < step) {
     *result = {
         StoreOutcome::kStale,
-        absl::StrCat("session \"", put.claim.id, "\" is stored at step ", step, ", later than ", put.step),
-        0};
+        absl::StrCat("session \"", put.claim.id, "\" is stored at step ", step, ", later than ", put.step), 0,
+        ""};
     return absl::OkStatus();
   }
   connection.put.Bind(1, put.step).BindBlob(2, put.checkpoint).Bind(3, Expiry(put.ttl));

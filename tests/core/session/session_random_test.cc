@@ -111,7 +111,7 @@ class SessionRandomTest : public SessionFixture, public ::testing::WithParamInte
       twin.rows = std::max<int64_t>(options.batch_size, 1);
       twin.oracle->set_last_done(clock_.Now());
     } else {
-      twin.oracle->Fence(clock_.Now());
+      twin.oracle->Fence(clock_.Now(), !held_by.empty() && options.attachment.client_instance != nullptr);
     }
     twin.holder = stream;
     twin.close_with_stream = options.close_with_stream;
@@ -168,7 +168,7 @@ class SessionRandomTest : public SessionFixture, public ::testing::WithParamInte
   // Refusals that may be answered at once, ahead of what waits.
   static bool MayOvertake(SessionErrorReason reason) {
     return reason == SessionErrorReason::kCredits || reason == SessionErrorReason::kFenced ||
-           reason == SessionErrorReason::kBarrier;
+           reason == SessionErrorReason::kMoved || reason == SessionErrorReason::kBarrier;
   }
 
   void Compare(const RecordingSink& sink, size_t* checked) {

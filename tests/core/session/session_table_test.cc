@@ -163,7 +163,7 @@ TEST_F(SessionTableTest, TheSameClientResumesWhatItsBrokenStreamStillHolds) {
   ASSERT_EQ(sink_->detached().size(), 1u);
   EXPECT_EQ(sink_->detached()[0].handle, 7u);
   EXPECT_EQ(sink_->detached()[0].status.code(), absl::StatusCode::kAborted);
-  EXPECT_EQ(sink_->detached()[0].reason, SessionErrorReason::kFenced);
+  EXPECT_EQ(sink_->detached()[0].reason, SessionErrorReason::kMoved);
   EXPECT_EQ(sink_->detached()[0].epoch, 2u);
   EXPECT_EQ(table_->counters().attached, 1);
 }

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Breaks servers again and again while sessions step through them, and compares every
+# output with a run that nothing disturbed. Ends with "N passed, M failed", the sessions
+# that saw each of their outputs once, in order and bit for bit, and those that did not.
+#
+#   deploy/chaos.sh [--rounds N] [--seed S] [--sessions N] [--replicas N]
+#     --rounds N     faults, one a round (100): kill -9, connections cut in the middle
+#                    of a message, SIGTERM
+#     --seed S       decides the inputs and, up to timing, the faults (1)
+#     --sessions N   each on a thread of its own, half ASYNC, half SYNC (200)
+#     --replicas N   servers that share one SQLite file (1)
+#     --mutant N     with the seeded bug N in the servers: it must end in failures
+set -euo pipefail
+cd "$(dirname "$0")/.."
+case ${1:-} in -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+say() { printf '\033[1m[chaos]\033[0m %s (%s s)\n' "$*" "$SECONDS"; }
+
+deploy/setup.sh --build
+say "building"
+mkdir -p build
+{ cmake --preset chaos && cmake --build --preset chaos -j "$(nproc)"; } > build/chaos.log 2>&1 \
+  || { tail -n 40 build/chaos.log; exit 1; }
+say "breaking"
+exec python3 tests/chaos/chaos.py --bin build/chaos/bin --work build/chaos/run "$@"

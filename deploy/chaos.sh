@@ -3,16 +3,18 @@
 # output with a run that nothing disturbed. Ends with "N passed, M failed", the sessions
 # that saw each of their outputs once, in order and bit for bit, and those that did not.
 #
-#   deploy/chaos.sh [--rounds N] [--seed S] [--sessions N] [--replicas N]
+#   deploy/chaos.sh [--store sqlite|redis] [--rounds N] [--seed S] [--sessions N] [--replicas N]
+#     --store redis  two servers and one redis-server, started here; sqlite: one server
 #     --rounds N     faults, one a round (100): kill -9, connections cut in the middle
-#                    of a message, SIGTERM
+#                    of a message, SIGTERM; with redis also SIGSTOP until others went on,
+#                    and kill -9 of the store
 #     --seed S       decides the inputs and, up to timing, the faults (1)
 #     --sessions N   each on a thread of its own, half ASYNC, half SYNC (200)
-#     --replicas N   servers that share one SQLite file (1)
-#     --mutant N     with the seeded bug N in the servers: it must end in failures
+#     --replicas N   servers (1 with sqlite, whose file they share; 2 with redis)
+#     --mutant N     with the seeded bug N: it must end in failures
 set -euo pipefail
 cd "$(dirname "$0")/.."
-case ${1:-} in -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case ${1:-} in -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 say() { printf '\033[1m[chaos]\033[0m %s (%s s)\n' "$*" "$SECONDS"; }
 
 deploy/setup.sh --build

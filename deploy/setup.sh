@@ -10,8 +10,8 @@ set -euo pipefail
 build=(g++ cmake ninja-build pkg-config ccache git
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libdnnl-dev libonnx-dev ocl-icd-opencl-dev libspdlog-dev libabsl-dev nlohmann-json3-dev libcli11-dev libyaml-cpp-dev
-  prometheus-cpp-dev libcpp-httplib-dev libxtensor-dev libssl-dev libsqlite3-dev libxxhash-dev libcurl4-openssl-dev zlib1g-dev python3)
-tests=(libgtest-dev libgmock-dev clang clang-format clang-tidy
+  prometheus-cpp-dev libcpp-httplib-dev libxtensor-dev libssl-dev libsqlite3-dev libhiredis-dev libxxhash-dev libcurl4-openssl-dev zlib1g-dev python3)
+tests=(libgtest-dev libgmock-dev clang clang-format clang-tidy redis-server
   python3-grpcio python3-protobuf python3-numpy python3-yaml)
 image=(buildah podman runc catatonit debootstrap)
 

@@ -127,9 +127,13 @@ void AddLimits(OptionList& list, ServerOptions& options) {
 
 void AddStore(OptionList& list, ServerOptions& options) {
   list.Add("store", options.store,
-           "Where durable sessions are kept, so that they outlive the server: none, or sqlite:PATH for one "
-           "machine.")
+           "Where durable sessions are kept, so that they outlive the server: none; sqlite:PATH for one "
+           "machine; "
+           "redis://HOST[:PORT][/DATABASE] or redis-socket:PATH for many servers.")
       ->type_name("STORE");
+  list.Add("store-user", options.store_user, "Redis' user. Empty: its default one.");
+  list.Add("store-password", options.store_password,
+           "Of Redis; better given as GRUSERVE_STORE_PASSWORD. --print-config hides it.");
   list.Add("default-durability", options.default_durability,
            "async, sync or none: of sessions that do not say, where there is a store.");
   list.AddDuration("checkpoint-interval", options.checkpoint_interval,

@@ -17,7 +17,7 @@
 #include "core/runtime/compute_pool.h"
 #include "core/runtime/model_repository.h"
 #include "core/session/session_table.h"
-#include "core/store/sqlite/sqlite_session_store.h"
+#include "core/store/store_address.h"
 #include "server/backend.h"
 #include "server/health.h"
 #include "server/http_endpoint.h"
@@ -136,8 +136,9 @@ Server::Rooms::~Rooms() {
 }
 
 absl::Status Server::Rooms::BuildStore() {
-  if (options.store == "none") return absl::OkStatus();
-  GRUSERVE_ASSIGN_OR_RETURN(store, SqliteSessionStore::Open(options.store.substr(7), clock));
+  GRUSERVE_ASSIGN_OR_RETURN(
+      store, OpenSessionStore({options.store, options.store_user, options.store_password}, clock));
+  if (store == nullptr) return absl::OkStatus();
   StoreWriter::Options writer_options;
   writer_options.flush_interval = options.checkpoint_interval;
   writer_options.ttl = options.stored_session_ttl;

@@ -9,12 +9,12 @@
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
 #include "core/engine/compute_dtype.h"
+#include "core/store/store_address.h"
 #include "server/tenants.h"
 
 namespace gruserve::server {
 namespace {
 
-constexpr char kSqlite[] = "sqlite:";
 constexpr double kMostRealTime = 0.9;
 constexpr int kMaxPort = 65535;
 
@@ -83,10 +83,7 @@ absl::Status CheckComputeDtype(const ServerOptions& options) {
 }
 
 absl::Status CheckStore(const ServerOptions& options) {
-  const bool sqlite = options.store.rfind(kSqlite, 0) == 0 && options.store.size() > sizeof(kSqlite) - 1;
-  if (options.store != "none" && !sqlite) {
-    return Wrong("store", absl::StrCat("\"", options.store, "\""), "none or sqlite:PATH");
-  }
+  GRUSERVE_RETURN_IF_ERROR(CheckStoreAddress({options.store, options.store_user, options.store_password}));
   if (!ParseDurability(options.default_durability).has_value()) {
     return Wrong("default-durability", options.default_durability, "async, sync or none");
   }

@@ -56,8 +56,10 @@ struct ServerOptions {
   // Bytes of results a stream's reader may owe before its commands wait.
   int64_t max_owed_bytes = int64_t{1} << 20;
 
-  // Where durable sessions are kept: "none", or "sqlite:PATH".
+  // Where durable sessions are kept: see StoreAddress.
   std::string store = "none";
+  std::string store_user;
+  std::string store_password;
   // "async", "sync" or "none": of sessions that do not say, where there is a store.
   std::string default_durability = "async";
   // Between two checkpoints of an ASYNC session that steps.

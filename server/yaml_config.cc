@@ -55,7 +55,8 @@ std::string YamlConfig::to_config(const CLI::App* app, bool, bool, std::string) 
   out << YAML::BeginMap;
   for (const CLI::Option* option : app->get_options({})) {
     if (!option->get_configurable() || option->get_lnames().empty()) continue;
-    const std::string value = option->count() > 0 ? option->as<std::string>() : option->get_default_str();
+    std::string value = option->count() > 0 ? option->as<std::string>() : option->get_default_str();
+    if (option->get_lnames().front() == "store-password" && !value.empty()) value = "(hidden)";
     out << YAML::Key << option->get_lnames().front() << YAML::Value << value;
   }
   out << YAML::EndMap;

@@ -129,7 +129,7 @@ class Chaos:
         self.store = Redis(options.work) if options.store == "redis" else None
         options.store_url = f"sqlite:{options.work}/sessions.db"
         if self.store is not None:
-            options.store_url = f"redis+unix://{self.store.socket}"
+            options.store_url = f"redis-socket:{self.store.socket}"
         self.replicas = [Replica(i, options, options.work) for i in range(options.replicas)]
         self.load = Load(options, self.replicas, options.work)
 
@@ -164,8 +164,10 @@ class Chaos:
 
     def pause(self, replica):
         """SIGSTOP until others went on without it: a zombie owner wakes up."""
+        before = self.wait(0, 0)["breaks"]
         replica.send(signal.SIGSTOP)
-        self.wait(4000, 8000)
+        while self.wait(1000, 2000)["breaks"] <= before + self.options.sessions // 20 and not self.failed:
+            pass
         replica.send(signal.SIGCONT)
         return "pause"
 
@@ -182,6 +184,11 @@ class Chaos:
         what = self.random.choice(self.faults())(replica)
         steps = report["steps"] - before["steps"]
         after = self.wait(200, 800)
+        # Who was hit may not have noticed before others went on.
+        for _ in range(20):
+            if after["breaks"] > report["breaks"] or what == "kill store":
+                break
+            after = self.wait(200, 800)
         replays, breaks = after["replayed"] - before["replayed"], after["breaks"] - before["breaks"]
         print(f"round {number:3}: {what:10} {replica.name}  {steps:6} steps since the last, {report['waiting']:3} "
               f"sessions in flight, {breaks:4} resumed, {replays:4} replayed, "

@@ -59,93 +59,6 @@ class SqliteSessionStoreTest : public ::testing::Test {
   ScratchFolder folder_;
 };
 
-TEST_F(SqliteSessionStoreTest, TheModesOfAcquire) {
-  const auto store = OpenStore();
-  EXPECT_EQ(Acquire(*store, AcquireMode::kResume, "x").outcome, StoreOutcome::kAbsent);
-  const Acquired created = Acquire(*store, AcquireMode::kCreate, "x");
-  EXPECT_EQ(created.outcome, StoreOutcome::kOk);
-  EXPECT_TRUE(created.created);
-  EXPECT_EQ(created.epoch, 1u);
-  EXPECT_EQ(Acquire(*store, AcquireMode::kCreate, "y").outcome, StoreOutcome::kExists);
-  const Acquired resumed = Acquire(*store, AcquireMode::kCreateOrResume, "y");
-  EXPECT_EQ(resumed.outcome, StoreOutcome::kOk);
-  EXPECT_FALSE(resumed.created);
-  EXPECT_EQ(resumed.epoch, 2u);
-  EXPECT_EQ(resumed.previous_epoch, 1u);
-  EXPECT_EQ(resumed.previous_owner, "x");
-  EXPECT_EQ(resumed.checkpoint, At(0));
-}
-
-TEST_F(SqliteSessionStoreTest, ABatchOfAcquiresIsInItsOrder) {
-  const auto store = OpenStore();
-  const std::string first = EncodeCheckpoint(At(0));
-  const std::vector<AcquireRequest> requests = {{"a", AcquireMode::kCreate, "x", first, 0},
-                                                {"b", AcquireMode::kResume, "x", first, 0},
-                                                {"a", AcquireMode::kResume, "y", first, 0}};
-  const std::vector<Acquired> acquired = store->AcquireBatch(requests);
-  ASSERT_EQ(acquired.size(), 3u);
-  EXPECT_TRUE(acquired[0].created);
-  EXPECT_EQ(acquired[1].outcome, StoreOutcome::kAbsent);
-  EXPECT_EQ(acquired[2].epoch, 2u);
-  EXPECT_EQ(acquired[2].previous_owner, "x");
-}
-
-TEST_F(SqliteSessionStoreTest, ALostAnswerToAcquireMayBeAskedForAgain) {
-  const auto store = OpenStore();
-  Acquire(*store, AcquireMode::kCreate, "x");
-  const Acquired created = Acquire(*store, AcquireMode::kCreate, "x");
-  EXPECT_TRUE(created.outcome == StoreOutcome::kOk && created.created && created.epoch == 1);
-  Acquire(*store, AcquireMode::kResume, "y");
-  EXPECT_EQ(Acquire(*store, AcquireMode::kResume, "y").epoch, 2u);
-}
-
-TEST_F(SqliteSessionStoreTest, NoStepGoesBack) {
-  const auto store = OpenStore();
-  Acquire(*store, AcquireMode::kCreate, "x");
-  EXPECT_EQ(Put(*store, PutOf(1, "x", 5)).outcome, StoreOutcome::kOk);
-  EXPECT_EQ(Put(*store, PutOf(1, "x", 4)).outcome, StoreOutcome::kStale);
-  EXPECT_EQ(Put(*store, PutOf(1, "x", 5)).outcome, StoreOutcome::kOk);
-  EXPECT_EQ(store->Get("a").checkpoint, At(5));
-}
-
-TEST_F(SqliteSessionStoreTest, AZombieIsFencedAndTheOthersOfItsBatchAreNot) {
-  const auto store = OpenStore();
-  Acquire(*store, AcquireMode::kCreate, "zombie");
-  store->Acquire({"b", AcquireMode::kCreate, "zombie", EncodeCheckpoint(At(0)), 0});
-  Acquire(*store, AcquireMode::kResume, "y");
-  const std::vector<StorePut> puts = {PutOf(1, "zombie", 9),
-                                      {{"b", 1, "zombie"}, 9, EncodeCheckpoint(At(9))},
-                                      {{"c", 1, "zombie"}, 9, EncodeCheckpoint(At(9))}};
-  const std::vector<StoreResult> results = store->PutBatch(puts);
-  EXPECT_EQ(results[0].outcome, StoreOutcome::kFenced);
-  EXPECT_EQ(results[1].outcome, StoreOutcome::kOk);
-  EXPECT_EQ(results[2].outcome, StoreOutcome::kAbsent);
-  EXPECT_EQ(Put(*store, PutOf(2, "zombie", 9)).outcome, StoreOutcome::kFenced);
-  EXPECT_EQ(store->Delete({"a", 1, "zombie"}).outcome, StoreOutcome::kFenced);
-  EXPECT_EQ(store->Release({"a", 1, "zombie"}).outcome, StoreOutcome::kFenced);
-  EXPECT_EQ(store->Get("a").checkpoint, At(0));
-}
-
-TEST_F(SqliteSessionStoreTest, AnAbsentRecordIsMadeAnewUnderItsEpoch) {
-  const auto store = OpenStore();
-  EXPECT_EQ(Put(*store, PutOf(7, "x", 3)).outcome, StoreOutcome::kAbsent);
-  EXPECT_EQ(Put(*store, PutOf(7, "x", 3, /*recreate=*/true)).outcome, StoreOutcome::kOk);
-  EXPECT_EQ(Put(*store, PutOf(7, "x", 4)).outcome, StoreOutcome::kOk);
-  EXPECT_EQ(Put(*store, PutOf(6, "x", 5, /*recreate=*/true)).outcome, StoreOutcome::kFenced);
-  EXPECT_EQ(Acquire(*store, AcquireMode::kResume, "y").epoch, 8u);
-}
-
-TEST_F(SqliteSessionStoreTest, WhatIsReleasedOrDeletedIsNoLongerOnesOwn) {
-  const auto store = OpenStore();
-  Acquire(*store, AcquireMode::kCreate, "x");
-  EXPECT_EQ(store->Release({"a", 1, "x"}).outcome, StoreOutcome::kOk);
-  EXPECT_EQ(Put(*store, PutOf(1, "x", 1)).outcome, StoreOutcome::kFenced);
-  EXPECT_EQ(Acquire(*store, AcquireMode::kResume, "y").epoch, 2u);
-  EXPECT_EQ(store->Delete({"a", 2, "y"}).outcome, StoreOutcome::kOk);
-  EXPECT_EQ(store->Delete({"a", 2, "y"}).outcome, StoreOutcome::kAbsent);
-  EXPECT_EQ(store->Get("a").outcome, StoreOutcome::kAbsent);
-}
-
 TEST_F(SqliteSessionStoreTest, RecordsLiveForTheirTimeAndRenewPutsItOff) {
   const auto store = OpenStore();
   Acquire(*store, AcquireMode::kCreate, "x");
@@ -158,42 +71,6 @@ TEST_F(SqliteSessionStoreTest, RecordsLiveForTheirTimeAndRenewPutsItOff) {
   EXPECT_EQ(store->Renew({&claim, 1}, absl::Hours(1)).at(0).outcome, StoreOutcome::kAbsent);
   EXPECT_EQ(Acquire(*store, AcquireMode::kResume, "y").outcome, StoreOutcome::kAbsent);
   EXPECT_TRUE(Acquire(*store, AcquireMode::kCreate, "y").created);
-}
-
-TEST_F(SqliteSessionStoreTest, ListGivesEachOnceInPages) {
-  const auto store = OpenStore();
-  for (const char* id : {"a", "b", "c", "d", "e"}) {
-    store->Acquire({id, AcquireMode::kCreate, "x", EncodeCheckpoint(At(0)), 0});
-  }
-  std::vector<std::string> ids;
-  std::string next;
-  do {
-    const absl::StatusOr<StoredPage> page = store->List(next, 2);
-    ASSERT_TRUE(page.ok()) << page.status();
-    for (const StoredSession& session : page->sessions) ids.push_back(session.id);
-    next = page->next;
-  } while (!next.empty());
-  EXPECT_THAT(ids, ::testing::ElementsAre("a", "b", "c", "d", "e"));
-}
-
-TEST_F(SqliteSessionStoreTest, TwoAcquirersGetEachEpochOnce) {
-  constexpr int kEach = 50;
-  const auto one = OpenStore();
-  const auto two = OpenStore();
-  std::vector<uint64_t> epochs[2];
-  const auto acquire = [](SessionStore* store, const std::string& name, std::vector<uint64_t>* got) {
-    for (int i = 0; i < kEach; ++i) {
-      const Acquired acquired = Acquire(*store, AcquireMode::kCreateOrResume, name + std::to_string(i));
-      if (acquired.outcome == StoreOutcome::kOk) got->push_back(acquired.epoch);
-    }
-  };
-  std::thread other(acquire, two.get(), "two", &epochs[1]);
-  acquire(one.get(), "one", &epochs[0]);
-  other.join();
-  std::set<uint64_t> all(epochs[0].begin(), epochs[0].end());
-  all.insert(epochs[1].begin(), epochs[1].end());
-  EXPECT_EQ(all.size(), 2u * kEach);
-  EXPECT_EQ(*all.rbegin(), 2u * kEach);
 }
 
 TEST_F(SqliteSessionStoreTest, ADamagedNewestFallsBackToTheOneBefore) {

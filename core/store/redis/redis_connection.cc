@@ -1,0 +1,142 @@
+#include "core/store/redis/redis_connection.h"
+
+#include <hiredis/hiredis.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <ctime>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+
+namespace gruserve {
+namespace {
+
+// hiredis 0.14 writes to a socket whose other end may be gone, and that raises SIGPIPE.
+// Blocks it for this thread, and takes back what came meanwhile.
+class NoSigpipe {
+ public:
+  NoSigpipe() {
+    sigemptyset(&sigpipe_);
+    sigaddset(&sigpipe_, SIGPIPE);
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &sigpipe_, &before_);
+  }
+  ~NoSigpipe() {
+    const timespec now{};
+    while (!was_pending_ && sigtimedwait(&sigpipe_, nullptr, &now) == SIGPIPE) {
+    }
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  NoSigpipe(const NoSigpipe&) = delete;
+  NoSigpipe& operator=(const NoSigpipe&) = delete;
+
+ private:
+  sigset_t sigpipe_;
+  sigset_t before_;
+  bool was_pending_ = false;
+};
+
+RedisReply Copy(const redisReply& reply) {
+  RedisReply copy;
+  switch (reply.type) {
+    case REDIS_REPLY_ERROR:
+      copy.kind = RedisReply::Kind::kError;
+      copy.text.assign(reply.str, reply.len);
+      break;
+    case REDIS_REPLY_STRING:
+    case REDIS_REPLY_STATUS:
+      copy.kind = RedisReply::Kind::kText;
+      copy.text.assign(reply.str, reply.len);
+      break;
+    case REDIS_REPLY_INTEGER:
+      copy.kind = RedisReply::Kind::kText;
+      copy.text = absl::StrCat(reply.integer);
+      break;
+    case REDIS_REPLY_ARRAY:
+      copy.kind = RedisReply::Kind::kList;
+      for (size_t i = 0; i < reply.elements; ++i) copy.list.push_back(Copy(*reply.element[i]));
+      break;
+    default:
+      break;
+  }
+  return copy;
+}
+
+}  // namespace
+
+void RedisConnection::Free::operator()(redisContext* context) const {
+  const NoSigpipe no_sigpipe;
+  redisFree(context);
+}
+
+absl::StatusOr<std::unique_ptr<RedisConnection>> RedisConnection::Open(const RedisAddress& address) {
+  const NoSigpipe no_sigpipe;
+  const timeval timeout = absl::ToTimeval(address.timeout);
+  std::unique_ptr<RedisConnection> connection(new RedisConnection());
+  connection->context_.reset(address.host.empty()
+                                 ? redisConnectUnixWithTimeout(address.unix_socket.c_str(), timeout)
+                                 : redisConnectWithTimeout(address.host.c_str(), address.port, timeout));
+  if (connection->context_ == nullptr) return absl::UnavailableError("no memory for a connection to Redis");
+  if (connection->context_->err != 0) return connection->Broken();
+  redisSetTimeout(connection->context_.get(), timeout);
+  GRUSERVE_RETURN_IF_ERROR(connection->Introduce(address));
+  return connection;
+}
+
+absl::Status RedisConnection::Introduce(const RedisAddress& address) {
+  std::vector<RedisCommand> commands;
+  if (!address.user.empty()) {
+    commands.push_back({"AUTH", address.user, address.password});
+  } else if (!address.password.empty()) {
+    commands.push_back({"AUTH", address.password});
+  }
+  commands.push_back({"SELECT", absl::StrCat(address.database)});
+  GRUSERVE_ASSIGN_OR_RETURN(const std::vector<RedisReply> replies, Exchange(commands));
+  for (const RedisReply& reply : replies) {
+    if (reply.kind != RedisReply::Kind::kError) continue;
+    const bool denied = reply.text.rfind("WRONGPASS", 0) == 0 || reply.text.rfind("NOAUTH", 0) == 0 ||
+                        reply.text.rfind("ERR AUTH", 0) == 0;
+    const std::string text = absl::StrCat("Redis refuses the connection: ", reply.text);
+    return denied ? absl::PermissionDeniedError(text) : absl::UnavailableError(text);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RedisConnection::Broken() const {
+  return absl::UnavailableError(absl::StrCat("the connection to Redis broke: ", context_->errstr));
+}
+
+absl::StatusOr<std::vector<RedisReply>> RedisConnection::Exchange(std::span<const RedisCommand> commands) {
+  const NoSigpipe no_sigpipe;
+  for (const RedisCommand& command : commands) {
+    std::vector<const char*> words;
+    std::vector<size_t> sizes;
+    for (const std::string& word : command) {
+      words.push_back(word.data());
+      sizes.push_back(word.size());
+    }
+    if (redisAppendCommandArgv(context_.get(), static_cast<int>(words.size()), words.data(), sizes.data()) !=
+        REDIS_OK) {
+      return Broken();
+    }
+  }
+  std::vector<RedisReply> replies;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    void* reply = nullptr;
+    if (redisGetReply(context_.get(), &reply) != REDIS_OK || reply == nullptr) return Broken();
+    replies.push_back(Copy(*static_cast<redisReply*>(reply)));
+    freeReplyObject(reply);
+  }
+  return replies;
+}
+
+absl::StatusOr<RedisReply> RedisConnection::Exchange(const RedisCommand& command) {
+  GRUSERVE_ASSIGN_OR_RETURN(std::vector<RedisReply> replies, Exchange(std::span(&command, 1)));
+  return std::move(replies.front());
+}
+
+}  // namespace gruserve

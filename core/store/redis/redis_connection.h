@@ -1,0 +1,69 @@
+// One connection to a Redis or Valkey server, and commands sent together on it.
+//
+// Not thread-safe. Calls block for at most the timeout. After any error of the
+// connection it is broken for good: make another.
+
+#ifndef GRUSERVE_CORE_STORE_REDIS_REDIS_CONNECTION_H_
+#define GRUSERVE_CORE_STORE_REDIS_REDIS_CONNECTION_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+struct redisContext;
+
+namespace gruserve {
+
+struct RedisAddress {
+  std::string host;  // Empty: by `unix_socket`.
+  int port = 6379;
+  std::string unix_socket;  // A path.
+  int database = 0;
+  std::string user;                           // Empty: Redis' default user.
+  std::string password;                       // Empty: none.
+  absl::Duration timeout = absl::Seconds(2);  // To connect, and of each exchange.
+};
+
+// One command, or one value of a reply.
+using RedisCommand = std::vector<std::string>;
+
+// What a server answers: a text, a number as text, an error, nothing, or several.
+struct RedisReply {
+  enum class Kind { kText, kError, kNil, kList };
+  Kind kind = Kind::kNil;
+  std::string text;
+  std::vector<RedisReply> list;
+};
+
+class RedisConnection {
+ public:
+  // Connects, says who it is, and selects the database. Unavailable, or
+  // PermissionDenied where the server does not know the user.
+  static absl::StatusOr<std::unique_ptr<RedisConnection>> Open(const RedisAddress& address);
+
+  // Sends all, then reads as many replies. Unavailable where the connection broke:
+  // any of them may have been done or not.
+  absl::StatusOr<std::vector<RedisReply>> Exchange(std::span<const RedisCommand> commands);
+  absl::StatusOr<RedisReply> Exchange(const RedisCommand& command);
+
+ private:
+  struct Free {
+    void operator()(redisContext* context) const;
+  };
+
+  RedisConnection() = default;
+  absl::Status Broken() const;
+  absl::Status Introduce(const RedisAddress& address);
+
+  std::unique_ptr<redisContext, Free> context_;
+};
+
+}  // namespace gruserve
+
+#endif  // GRUSERVE_CORE_STORE_REDIS_REDIS_CONNECTION_H_

@@ -17,11 +17,13 @@ namespace {
 
 constexpr char kKeyPrefix[] = "gs:{:";
 constexpr char kKeyEnd[] = "}";
+// Redis refuses a time to live whose end it cannot count: a century is for ever.
+constexpr absl::Duration kMostTtl = absl::Hours(24 * 365 * 100);
 
 std::string KeyOf(const std::string& id) { return kKeyPrefix + id + kKeyEnd; }
 std::string StepText(int64_t step) { return absl::StrFormat("%020d", step); }
 std::string Milliseconds(absl::Duration time) {
-  return absl::StrCat(std::max<int64_t>(1, absl::ToInt64Milliseconds(time)));
+  return absl::StrCat(std::max<int64_t>(1, absl::ToInt64Milliseconds(std::min(time, kMostTtl))));
 }
 
 RedisCommand Call(const std::string& sha1, const std::string& id, RedisCommand arguments) {

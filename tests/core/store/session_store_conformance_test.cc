@@ -225,6 +225,70 @@ TEST_P(SessionStoreTest, WhatWasAcknowledgedIsThereForTheNext) {
   EXPECT_EQ(Acquire(*store, AcquireMode::kResume, "y").epoch, 2u);
 }
 
+TEST_P(SessionStoreTest, WhatIsKeptForEverIsKept) {
+  const auto store = OpenStore();
+  AcquireRequest request{"a", AcquireMode::kCreate, "x", EncodeCheckpoint(At(0)), 0};
+  request.ttl = absl::InfiniteDuration();
+  EXPECT_TRUE(store->Acquire(request).created);
+  StorePut put = PutOf(1, "x", 1);
+  put.ttl = absl::InfiniteDuration();
+  EXPECT_EQ(Put(*store, put).outcome, StoreOutcome::kOk);
+  EXPECT_EQ(store->Renew({&put.claim, 1}, absl::InfiniteDuration()).at(0).outcome, StoreOutcome::kOk);
+  EXPECT_EQ(store->Get("a").checkpoint, At(1));
+}
+
+// Beyond what a double tells apart.
+TEST_P(SessionStoreTest, FarEpochsAndStepsAreToldApart) {
+  constexpr int64_t kFar = int64_t{1} << 53;
+  const auto store = OpenStore();
+  EXPECT_EQ(Put(*store, PutOf(kFar + 1, "x", kFar + 1, /*recreate=*/true)).outcome, StoreOutcome::kOk);
+  EXPECT_EQ(Put(*store, PutOf(kFar + 1, "x", kFar)).outcome, StoreOutcome::kStale);
+  EXPECT_EQ(Put(*store, PutOf(kFar, "x", kFar + 2)).outcome, StoreOutcome::kFenced);
+  EXPECT_EQ(Acquire(*store, AcquireMode::kResume, "y").epoch, uint64_t{kFar} + 2);
+}
+
+TEST_P(SessionStoreTest, ADamagedNewestFallsBackAndTwoAreToldAsDamage) {
+  const auto store = OpenStore();
+  Acquire(*store, AcquireMode::kCreate, "x");
+  StorePut damaged = PutOf(1, "x", 5);
+  damaged.checkpoint.back() ^= 1;
+  EXPECT_EQ(Put(*store, damaged).outcome, StoreOutcome::kOk);
+  const Acquired fallen = Acquire(*store, AcquireMode::kResume, "y");
+  EXPECT_EQ(fallen.outcome, StoreOutcome::kOk);
+  EXPECT_TRUE(fallen.fell_back);
+  EXPECT_EQ(fallen.checkpoint, At(0));
+  damaged.claim = {"a", 2, "y"};
+  damaged.step = 6;
+  EXPECT_EQ(Put(*store, damaged).outcome, StoreOutcome::kOk);
+  const Acquired lost = Acquire(*store, AcquireMode::kResume, "z");
+  EXPECT_EQ(lost.outcome, StoreOutcome::kDamaged);
+  EXPECT_EQ(lost.epoch, 3u);
+  EXPECT_EQ(store->Get("a").outcome, StoreOutcome::kDamaged);
+}
+
+TEST_P(SessionStoreTest, ABatchOfPutsIsInItsOrder) {
+  const auto store = OpenStore();
+  Acquire(*store, AcquireMode::kCreate, "x");
+  const std::vector<StorePut> puts = {PutOf(1, "x", 1), PutOf(1, "x", 3), PutOf(1, "x", 2)};
+  const std::vector<StoreResult> results = store->PutBatch(puts);
+  ASSERT_EQ(results.size(), 3u);
+  EXPECT_EQ(results[0].outcome, StoreOutcome::kOk);
+  EXPECT_EQ(results[1].outcome, StoreOutcome::kOk);
+  EXPECT_EQ(results[2].outcome, StoreOutcome::kStale);
+  EXPECT_EQ(store->Get("a").checkpoint, At(3));
+}
+
+TEST_P(SessionStoreTest, IdsOfEveryLegalCharacterComeBackAsTheyWere) {
+  const auto store = OpenStore();
+  const std::string id = "Aabcdefghijklmnopqrstuvwxyz_BCDEFGHIJKLMNOPQRSTUVWXYZ.0123456789-";
+  store->Acquire({id, AcquireMode::kCreate, "x", EncodeCheckpoint(At(0)), 0});
+  const absl::StatusOr<StoredPage> page = store->List("", 100);
+  ASSERT_TRUE(page.ok()) << page.status();
+  ASSERT_EQ(page->sessions.size(), 1u);
+  EXPECT_EQ(page->sessions[0].id, id);
+  EXPECT_EQ(page->sessions[0].owner, "x");
+}
+
 INSTANTIATE_TEST_SUITE_P(Stores, SessionStoreTest, ::testing::Values("sqlite", "redis"),
                          [](const auto& store) { return std::string(store.param); });
 

@@ -129,7 +129,13 @@ absl::StatusOr<std::unique_ptr<RedisSessionStore>> RedisSessionStore::Open(const
 }
 
 absl::Status RedisSessionStore::Connect() {
-  GRUSERVE_ASSIGN_OR_RETURN(connection_, RedisConnection::Open(address_));
+  absl::StatusOr<std::unique_ptr<RedisConnection>> connection = RedisConnection::Open(address_);
+  if (!connection.ok()) {
+    // Whoever reads it must know which server to look after.
+    return absl::Status(connection.status().code(),
+                        absl::StrCat(description(), ": ", std::string(connection.status().message())));
+  }
+  connection_ = *std::move(connection);
   absl::Status loaded = LoadScripts();
   if (!loaded.ok()) connection_.reset();
   return loaded;
@@ -261,7 +267,7 @@ absl::StatusOr<StoredPage> RedisSessionStore::List(const std::string& next, int6
 
 std::string RedisSessionStore::description() const {
   return address_.host.empty()
-             ? absl::StrCat("redis:", address_.unix_socket)
+             ? absl::StrCat("redis-socket:", address_.unix_socket)
              : absl::StrCat("redis://", address_.host, ":", address_.port, "/", address_.database);
 }
 

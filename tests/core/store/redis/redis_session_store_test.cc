@@ -139,7 +139,11 @@ TEST(StoreAddressTest, WhatIsWrongIsNamed) {
 
 TEST(StoreAddressTest, NobodyThereIsUnavailable) {
   EXPECT_THAT(OpenSessionStore({"redis-socket:/nowhere/redis.sock", "", ""}, nullptr).status(),
-              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("Redis")));
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("redis-socket:/nowhere/redis.sock: ")));
+  // Port 1 of this machine: nobody listens there.
+  EXPECT_THAT(OpenSessionStore({"redis://127.0.0.1:1/2", "", "secret"}, nullptr).status(),
+              StatusIs(absl::StatusCode::kUnavailable, testing::AllOf(HasSubstr("redis://127.0.0.1:1/2: "),
+                                                                      testing::Not(HasSubstr("secret")))));
 }
 
 // Its end closes while hiredis writes: no SIGPIPE ends the process.

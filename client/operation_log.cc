@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/input_digest.h"
+#include "core/base/seeded_bug.h"
 
 namespace gruserve::client {
 namespace {
@@ -79,8 +80,8 @@ std::optional<absl::StatusOr<StepResult>> OperationLog::TakeAnswer() {
   const auto next = std::find_if(operations_.begin(), operations_.end(),
                                  [](const LoggedOperation& operation) { return !operation.given; });
   if (next == operations_.end() || !next->answer.has_value()) return std::nullopt;
-  next->given = true;
-  return std::exchange(next->answer, std::nullopt);
+  next->given = !Seeded(Bug::kClientGivesAnswersTwice) || next->index % 50 != 0;
+  return next->given ? std::exchange(next->answer, std::nullopt) : next->answer;
 }
 
 void OperationLog::Forget(int64_t durable_step) {

@@ -13,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "client/operation_log.h"
+#include "core/base/seeded_bug.h"
 #include "core/base/status_macros.h"
 
 namespace gruserve::client {
@@ -188,7 +189,8 @@ absl::Status ResilientSession::Machine::Recover() {
   GRUSERVE_RETURN_IF_ERROR(OpenSomewhere(OpenMode::kResume, OpenMode::kResume));
   GRUSERVE_ASSIGN_OR_RETURN(const int64_t from, log_->ResendFrom(info_.next_step, info_.input_digest));
   log_->Forget(info_.durable_step);
-  TransmitFrom(from);
+  if (!Seeded(Bug::kClientSendsNothingAgain))
+    TransmitFrom(Seeded(Bug::kClientSendsAgainTooLate) ? from + 1 : from);
   counters_.longest_pause = std::max(counters_.longest_pause, absl::Now() - begin);
   return absl::OkStatus();
 }
@@ -236,7 +238,8 @@ absl::StatusOr<StepResult> ResilientSession::Machine::Receive() {
     if (std::optional<absl::StatusOr<StepResult>> answer = log_->TakeAnswer(); answer.has_value()) {
       // What only lives in memory is never asked for again once it is answered.
       const bool durable = info_.durability == Durability::kAsync || info_.durability == Durability::kSync;
-      log_->Forget(durable ? info_.durable_step : log_->next_index());
+      const int64_t early = Seeded(Bug::kClientForgetsTooEarly) ? 64 : 0;
+      log_->Forget(durable ? info_.durable_step + early : log_->next_index());
       return *std::move(answer);
     }
     if (!final_.ok()) return final_;

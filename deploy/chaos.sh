@@ -11,10 +11,11 @@
 #     --seed S       decides the inputs and, up to timing, the faults (1)
 #     --sessions N   each on a thread of its own, half ASYNC, half SYNC (200)
 #     --replicas N   servers (1 with sqlite, whose file they share; 2 with redis)
-#     --mutant N     with the seeded bug N: it must end in failures
+#     --mutant N     with the seeded bug N of core/base/seeded_bug.h: it must end in failures
+#     --mutants      with each of them in turn; those that are caught pass
 set -euo pipefail
 cd "$(dirname "$0")/.."
-case ${1:-} in -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case ${1:-} in -h | --help) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 say() { printf '\033[1m[chaos]\033[0m %s (%s s)\n' "$*" "$SECONDS"; }
 
 deploy/setup.sh --build

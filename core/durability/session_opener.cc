@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/input_digest.h"
+#include "core/base/seeded_bug.h"
 #include "core/base/status_macros.h"
 #include "core/session/checkpoint_form.h"
 #include "core/session/session_id.h"
@@ -105,7 +106,8 @@ void SessionOpener::Open(OpenSessionOptions options, OpenDone done) {
     done(live.status());
     return;
   }
-  if (writer_ == nullptr || (*live != nullptr && !(*live)->durable())) {
+  const bool stored = *live != nullptr && (*live)->durable() && !Seeded(Bug::kResumesWithoutTheStore);
+  if (writer_ == nullptr || (*live != nullptr && !stored)) {
     done(table_->Open(std::move(options)));
     return;
   }
@@ -176,7 +178,8 @@ void SessionOpener::OnAcquired(Opening opening, Acquired acquired) {
   const bool taken = acquired.outcome == StoreOutcome::kOk || acquired.outcome == StoreOutcome::kDamaged;
   if (taken && live != nullptr && live->durable()) {
     const StoreClaim before = live->claim().claim;
-    if (acquired.previous_epoch == before.epoch && acquired.previous_owner == before.owner) {
+    const bool mine = acquired.previous_epoch == before.epoch && acquired.previous_owner == before.owner;
+    if (mine || Seeded(Bug::kZombieIsBelieved)) {
       ResumeLive(std::move(opening), *live, claim);
       return;
     }

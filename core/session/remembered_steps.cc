@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/checked_math.h"
+#include "core/base/seeded_bug.h"
 #include "core/session/step_ledger.h"
 
 namespace gruserve {
@@ -33,6 +34,7 @@ void RememberedSteps::Add(const SessionOp& op, const SessionOpResult& result) {
     place.kind = op.kind;
     const auto begin = result.output.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(i) * width);
     place.output.assign(begin, begin + static_cast<std::ptrdiff_t>(width));
+    if (i < count - 1 && Seeded(Bug::kChunkRemembersItsEndOnly)) place.output.assign(width, 0.0f);
     if (i == count - 1) place.state = result.state;
     places_.push_back(std::move(place));
     if (places_.size() > most_) places_.pop_front();
@@ -48,6 +50,9 @@ std::vector<RememberedResponse> RememberedSteps::Get() const {
 
 void RememberedSteps::Set(int64_t step, std::span<const RememberedResponse> responses) {
   if (responses.size() > most_) responses = responses.last(most_);
+  if (Seeded(Bug::kRestoreRemembersNothing)) responses = {};
+  if (Seeded(Bug::kResponsesShiftByOne) && !responses.empty())
+    responses = responses.first(responses.size() - 1);
   places_.clear();
   for (const RememberedResponse& response : responses) {
     const SessionOpKind kind = response.output.empty() ? SessionOpKind::kSetState : SessionOpKind::kStep;

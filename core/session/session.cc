@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/checked_math.h"
 #include "core/base/input_digest.h"
+#include "core/base/seeded_bug.h"
 
 namespace gruserve {
 namespace {
@@ -19,6 +20,7 @@ constexpr int64_t kOverheadBytes = 512;
 
 // The digest after `op` ran at `index`: place by place, so that a chunk is as its steps.
 uint64_t Digest(const SessionOp& op, int64_t index, uint64_t digest) {
+  if (op.kind == SessionOpKind::kSetState && Seeded(Bug::kDigestLeavesStatesOut)) return digest;
   if (op.kind == SessionOpKind::kSetState)
     return ExtendInputDigest(digest, index, /*set_state=*/true, op.values);
   const std::span<const float> values = op.values;
@@ -41,7 +43,7 @@ Session::Session(Options options, const std::vector<float>& h_0,
       tenant_(options.tenant),
       surroundings_(std::move(surroundings)),
       state_(model_.get(), rows()),
-      ledger_(options.start != nullptr ? options.start->step : 0),
+      ledger_(options.start != nullptr && !Seeded(Bug::kRestoreBeginsAtStepOne) ? options.start->step : 0),
       real_time_(std::move(options.real_time)),
       durability_(std::move(options.durability)),
       holder_(options.holder),
@@ -54,7 +56,7 @@ Session::Session(Options options, const std::vector<float>& h_0,
     if (options.start == nullptr) durability_->input_digest = FirstInputDigest(id_, model_->weights_sha256());
   }
   if (options.start == nullptr) return;
-  if (h_0.empty()) state_.Set(options.start->state);
+  if (h_0.empty() && !Seeded(Bug::kRestoreForgetsTheState)) state_.Set(options.start->state);
   if (remember_steps_ == 0) return;
   remembered_ = std::make_unique<RememberedSteps>(remember_steps_);
   remembered_->Set(options.start->step, options.start->remembered);
@@ -276,7 +278,7 @@ void Session::Judge(SessionActivity& activity) {
     result.reason = FencedReason();
     return;
   }
-  if (remembered_ != nullptr && Replay(activity)) return;
+  if (remembered_ != nullptr && !Seeded(Bug::kAppliedStepsRunAgain) && Replay(activity)) return;
   StepLedger::Verdict verdict = ledger_.Judge(activity.current.op);
   activity.allowed = verdict.status.ok();
   result.status = std::move(verdict.status);

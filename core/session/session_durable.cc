@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/seeded_bug.h"
 #include "core/session/checkpoint_form.h"
 #include "core/session/session.h"
 
@@ -19,7 +20,9 @@ bool Session::TooFarAhead(const SessionOp& op, int64_t expected_step) const {
 Session::Follow Session::Note(SessionActivity& activity, bool applied) {
   SessionOpResult& result = activity.result;
   result.durable_step = durability_->durable_step;
-  if (durability_->mode != Durability::kSync) {
+  const bool early = Seeded(Bug::kSyncAnswersBeforeTheWrite) && durability_->mode == Durability::kSync;
+  if (early || Seeded(Bug::kAsyncSaysDurableTooEarly)) result.durable_step = ledger_.next() - 1;
+  if (durability_->mode != Durability::kSync || early) {
     return applied && !std::exchange(durability_->moved, true) ? Follow::kGiveAndTell : Follow::kGive;
   }
   QueuedOp& current = activity.current;
@@ -59,10 +62,12 @@ Checkpoint Session::MakeCheckpoint() {
   Checkpoint checkpoint = CheckpointForm(*model_, batch_size_);
   checkpoint.remember_steps = static_cast<uint32_t>(remember_steps_);
   checkpoint.state = state_.Get();
+  if (Seeded(Bug::kCheckpointLosesALayer)) checkpoint.state.back() = 0.0f;
   absl::MutexLock lock(&mu_);
-  checkpoint.step = ledger_.next() - 1;
+  checkpoint.step = ledger_.next() - (Seeded(Bug::kCheckpointIsAStepAhead) ? 0 : 1);
   checkpoint.epoch = epoch_;
-  if (remembered_ != nullptr) checkpoint.remembered = remembered_->Get();
+  if (remembered_ != nullptr && !Seeded(Bug::kCheckpointForgetsResponses))
+    checkpoint.remembered = remembered_->Get();
   if (durability_ == nullptr) return checkpoint;
   checkpoint.durability = durability_->mode;
   checkpoint.input_digest = durability_->input_digest;
@@ -90,6 +95,7 @@ void Session::OnReacquired(const StoreClaim& claim) {
 void Session::OnDurable(int64_t step) {
   {
     absl::MutexLock lock(&mu_);
+    if (Seeded(Bug::kOneWriteMakesAllDurable)) step = ledger_.next() - 1;
     durability_->durable_step = std::max(durability_->durable_step, step);
     durability_->recreate = false;
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/seeded_bug.h"
 #include "core/engine/bucket_set.h"
 #include "core/session/session.h"
 
@@ -100,6 +101,8 @@ void Session::FinishStep(SessionActivity& activity, const absl::Status& status) 
   const std::shared_ptr<Session> self = std::move(activity.keeper);
   activity.result.status = status;
   if (!status.ok()) activity.result.output.clear();
+  if (status.ok() && Seeded(Bug::kOneBitIsWrong) && activity.result.index % 97 == 0)
+    activity.result.output[0] += 1e-7f;
   if (status.ok() && activity.current.op.return_state) activity.result.state = state_.Get();
   Complete(activity);
   Pump(activity);
@@ -116,7 +119,8 @@ void Session::SetStateNow(SessionActivity& activity) {
     activity.result.status = absl::DeadlineExceededError("the operation's deadline passed while it waited");
     return;
   }
-  state_.Set(activity.current.op.values);
+  if (!activity.current.op.values.empty() || !Seeded(Bug::kResetDoesNothing))
+    state_.Set(activity.current.op.values);
   if (activity.current.op.return_state) activity.result.state = state_.Get();
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/checked_math.h"
+#include "core/base/seeded_bug.h"
 #include "core/base/status_macros.h"
 #include "core/session/session_id.h"
 #include "core/session/session_roster.h"
@@ -154,7 +155,7 @@ std::unique_ptr<SessionDurability> MakeDurability(const OpenSessionOptions& opti
   durability->bit_exact = options.durable->bit_exact;
   if (options.start == nullptr) return durability;
   durability->durable_step = options.start->step;
-  durability->input_digest = options.start->input_digest;
+  if (!Seeded(Bug::kRestoreForgetsTheDigest)) durability->input_digest = options.start->input_digest;
   return durability;
 }
 

@@ -1,6 +1,7 @@
 #include "core/session/step_ledger.h"
 
 #include "absl/strings/str_cat.h"
+#include "core/base/seeded_bug.h"
 
 namespace gruserve {
 
@@ -36,7 +37,9 @@ absl::Status StepLedger::Barred(int64_t expected_step) {
 }
 
 StepLedger::Verdict StepLedger::JudgeIndex(const SessionOp& op) const {
-  if (op.index == 0 || op.index == next_) return {absl::OkStatus(), SessionErrorReason::kNone, next_};
+  const bool again = Seeded(Bug::kAppliedStepsRunAgain) && op.index < next_;
+  if (op.index == 0 || op.index == next_ || again)
+    return {absl::OkStatus(), SessionErrorReason::kNone, next_};
   if (op.index < 0) {
     return {absl::InvalidArgumentError(
                 absl::StrCat("index is ", op.index, ", must be 0 (the next one) or at least 1")),

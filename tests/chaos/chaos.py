@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,6 @@ import models  # noqa: E402  pylint: disable=wrong-import-position
 
 GRU = models.Gru(8, 48, layers=2)
 START_SECONDS = 60
-ROUND_SECONDS = 60
 
 
 class ChaosError(Exception):
@@ -142,9 +142,11 @@ class Chaos:
 
     def wait(self, least, most):
         """Until a random number of steps were done, with steps in flight in enough sessions."""
-        report = self.load.ask("wait", self.random.randint(least, most), self.options.in_flight, ROUND_SECONDS)
+        report = self.load.ask("wait", self.random.randint(least, most), self.options.in_flight, self.options.patience)
         if report.get("late"):
-            self.failed.append(f"no progress for {ROUND_SECONDS} s: {report}")
+            raise ChaosError(f"no progress for {self.options.patience} s: {report}")
+        if report["failed"]:
+            raise ChaosError(report["error"])
         return report
 
     def kill(self, replica):
@@ -166,8 +168,9 @@ class Chaos:
         """SIGSTOP until others went on without it: a zombie owner wakes up."""
         before = self.wait(0, 0)["breaks"]
         replica.send(signal.SIGSTOP)
-        while self.wait(1000, 2000)["breaks"] <= before + self.options.sessions // 20 and not self.failed:
-            pass
+        report = self.wait(1000, 2000)
+        while report["breaks"] <= before + self.options.sessions // 20:
+            report = self.wait(1000, 2000)
         replica.send(signal.SIGCONT)
         return "pause"
 
@@ -179,8 +182,9 @@ class Chaos:
 
     def round(self, number, before):
         report = self.wait(1000, 6000)
-        # Whoever has more of the sessions is the likelier victim.
-        replica = self.random.choices(self.replicas, weights=report["held"])[0]
+        # Whoever has a good part of the sessions may be the victim.
+        replica = self.random.choice([r for r, held in zip(self.replicas, report["held"], strict=True)
+                                      if held >= self.options.sessions // 8])
         what = self.random.choice(self.faults())(replica)
         steps = report["steps"] - before["steps"]
         after = self.wait(200, 800)
@@ -241,15 +245,42 @@ def parse():
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--sessions", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--mutant", type=int, default=0, help="the seeded bug that the servers have; 0: none")
+    parser.add_argument("--patience", type=int, default=60, help="seconds without progress that are a failure")
+    parser.add_argument("--mutant", type=int, default=0, help="the seeded bug of core/base/seeded_bug.h; 0: none")
+    parser.add_argument("--mutants", action="store_true", help="each seeded bug in turn: all must be caught")
     options = parser.parse_args()
     options.replicas = options.replicas or (2 if options.store == "redis" else 1)
     options.in_flight = min(50, options.sessions)
     return options
 
 
+def seeded_bugs():
+    """Number and name, as the servers know them."""
+    header = pathlib.Path(__file__).resolve().parent.parent.parent / "core/base/seeded_bug.h"
+    return re.findall(r"k(\w+) = (\d+),", header.read_text(encoding="utf-8"))
+
+
+def run_mutants(options):
+    """Runs this program once for each seeded bug, until it fails."""
+    caught = missed = 0
+    for name, number in seeded_bugs():
+        begin = time.monotonic()
+        command = [sys.executable, __file__, "--bin", options.bin, "--work", options.work, "--store", options.store,
+                   "--replicas", options.replicas, "--rounds", options.rounds, "--sessions", options.sessions,
+                   "--seed", options.seed, "--mutant", number, "--patience", 20]
+        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
+        why = next((line for line in done.stdout.splitlines() if line.startswith("FAILED")), "no failure")
+        caught, missed = caught + (done.returncode != 0), missed + (done.returncode == 0)
+        verdict = "caught" if done.returncode else "MISSED"
+        print(f"{number:>3} {name:30} {verdict} in {time.monotonic() - begin:4.1f} s: {why[8:120]}", flush=True)
+    print(f"{caught} passed, {missed} failed")
+    return 1 if missed else 0
+
+
 def main():
     options = parse()
+    if options.mutants:
+        return run_mutants(options)
     shutil.rmtree(options.work, ignore_errors=True)
     options.work.mkdir(parents=True)
     options.repository = options.work / "models"

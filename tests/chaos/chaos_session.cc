@@ -30,6 +30,7 @@ void ChaosSession::Run() {
   absl::Status status = session.status();
   if (status.ok()) status = Converse(**session);
   if (!status.ok()) outcome_.error = status.ToString();
+  progress_.failed = !status.ok();
   progress_.waits = false;
   on_step_();
 }

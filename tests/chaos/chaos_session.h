@@ -34,6 +34,7 @@ struct SessionProgress {
   std::atomic<int64_t> longest_pause_us = 0;
   std::atomic<bool> waits = false;  // For an answer.
   std::atomic<size_t> replica = 0;
+  std::atomic<bool> failed = false;
 };
 
 // What it saw. For the thread that has joined it.
@@ -54,6 +55,8 @@ class ChaosSession {
   // Ends it after what is under way.
   void Stop() { stop_ = true; }
   const SessionOutcome& Join();
+  // REQUIRES: progress().failed.
+  const std::string& error() const { return outcome_.error; }
 
   const SessionProgress& progress() const { return progress_; }
   int64_t number() const { return plan_.number; }

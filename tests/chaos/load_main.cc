@@ -59,7 +59,7 @@ class Load {
     const int64_t target = Report()["steps"].get<int64_t>() + steps;
     const absl::MutexLock lock(&mu_);
     nlohmann::json report = Report();
-    while (report["steps"] < target || report["waiting"] < waiting) {
+    while (report["failed"] == 0 && (report["steps"] < target || report["waiting"] < waiting)) {
       if (absl::Now() > end) {
         report["late"] = true;
         return report;
@@ -90,10 +90,13 @@ class Load {
 
  private:
   nlohmann::json Report() const {
-    int64_t steps = 0, waiting = 0, breaks = 0, replayed = 0, sent_again = 0, pause = 0;
+    int64_t failed = 0, steps = 0, waiting = 0, breaks = 0, replayed = 0, sent_again = 0, pause = 0;
+    std::string error;
     std::vector<int64_t> held(proxies_.size());
     for (const auto& session : sessions_) {
       const SessionProgress& progress = session->progress();
+      if (progress.failed && failed++ == 0)
+        error = "session " + std::to_string(session->number()) + ", " + session->error();
       steps += progress.steps;
       waiting += progress.waits ? 1 : 0;
       breaks += progress.breaks;
@@ -104,7 +107,7 @@ class Load {
     }
     return {{"steps", steps},       {"waiting", waiting},       {"breaks", breaks},
             {"replayed", replayed}, {"sent_again", sent_again}, {"longest_pause_us", pause},
-            {"held", held}};
+            {"held", held},         {"failed", failed},         {"error", error}};
   }
 
   std::vector<std::unique_ptr<TcpProxy>> proxies_;

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "core/session/session_id.h"
 #include "core/base/input_digest.h"
+#include "core/session/session_id.h"
 #include "core/store/sqlite/sqlite_session_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -321,7 +321,6 @@ TEST_F(DurableSessionsTest, ARecordThatIsGoneIsMadeAnew) {
 
 TEST_F(DurableSessionsTest, RecordsAreRenewedWhileTheirSessionsLive) {
   const auto replica = NewReplica();
-  SessionTable::Counters counters;
   const auto session = Create(*replica);
   for (int i = 0; i < 12; ++i) {
     clock_.Advance(absl::Minutes(21));

@@ -64,16 +64,16 @@ class Inbox {
 
   void Put(Arrival arrival) ABSL_LOCKS_EXCLUDED(mu_) {
     const absl::MutexLock lock(&mu_);
-    arrivals_.push_back(std::move(arrival));
+    arrivals_.push_back(std::make_unique<const Arrival>(std::move(arrival)));
     arrived_.Signal();
   }
-  // Nothing where none comes until `deadline`.
-  std::optional<Arrival> Take(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mu_) {
+  // Null where none comes until `deadline`.
+  std::unique_ptr<const Arrival> Take(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mu_) {
     const absl::MutexLock lock(&mu_);
     while (arrivals_.empty()) {
-      if (arrived_.WaitWithDeadline(&mu_, deadline) && arrivals_.empty()) return std::nullopt;
+      if (arrived_.WaitWithDeadline(&mu_, deadline) && arrivals_.empty()) return nullptr;
     }
-    Arrival arrival = std::move(arrivals_.front());
+    std::unique_ptr<const Arrival> arrival = std::move(arrivals_.front());
     arrivals_.pop_front();
     return arrival;
   }
@@ -88,7 +88,7 @@ class Inbox {
  private:
   absl::Mutex mu_;
   absl::CondVar arrived_;
-  std::deque<Arrival> arrivals_ ABSL_GUARDED_BY(mu_);
+  std::deque<std::unique_ptr<const Arrival>> arrivals_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace
@@ -243,8 +243,8 @@ absl::StatusOr<StepResult> ResilientSession::Machine::Receive() {
       return *std::move(answer);
     }
     if (!final_.ok()) return final_;
-    const std::optional<Inbox::Arrival> arrival = inbox_->Take(deadline);
-    const bool silent = !arrival.has_value();
+    const std::unique_ptr<const Inbox::Arrival> arrival = inbox_->Take(deadline);
+    const bool silent = arrival == nullptr;
     if (silent) turn_ = (turn_ + 1) % replicas_.size();
     final_ = silent ? Recover() : OnArrival(*arrival);
     deadline = absl::Now() + options_.answer_timeout;

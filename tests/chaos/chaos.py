@@ -251,6 +251,7 @@ def parse():
     options = parser.parse_args()
     options.replicas = options.replicas or (2 if options.store == "redis" else 1)
     options.in_flight = min(50, options.sessions)
+    options.work = options.work.resolve()  # redis-server changes its folder.
     return options
 
 

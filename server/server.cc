@@ -39,6 +39,8 @@ constexpr int kMinPingIntervalMs = 10'000;
 // Sessions end this much late, at most.
 constexpr absl::Duration kReaperSlack = absl::Seconds(1);
 constexpr std::chrono::milliseconds kFlushTime{200};
+// To write what is left, also where the calls took all the time there was.
+constexpr absl::Duration kLeastFlush = absl::Seconds(1);
 // A store that fails for longer takes the server out of traffic until it answers.
 constexpr absl::Duration kStoreGrace = absl::Seconds(10);
 
@@ -277,9 +279,11 @@ void Server::Drain() {
     rooms.streams.Drain();
     // Then what runs for ever, such as a Watch of health, is cut, once it could
     // learn of the drain.
+    const absl::Time end = absl::Now() + rooms.options.drain_timeout;
     const bool idle = rooms.observer.WaitUntilIdle(rooms.options.drain_timeout);
     rooms.grpc_server->Shutdown(std::chrono::system_clock::now() + kFlushTime);
-    const bool saved = rooms.writer == nullptr || rooms.writer->Flush(rooms.options.drain_timeout);
+    const bool saved =
+        rooms.writer == nullptr || rooms.writer->Flush(std::max(end - absl::Now(), kLeastFlush));
     Log(idle && saved ? LogLevel::kInfo : LogLevel::kWarning, "drained",
         {{"calls_cut", idle ? "no" : "yes"}, {"all_saved", saved ? "yes" : "no"}});
   });

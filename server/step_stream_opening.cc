@@ -33,14 +33,16 @@ void StepStreamReactor::HandleOpen(uint32_t handle, const v1::OpenSession& open)
   uint64_t serial = 0;
   {
     const absl::MutexLock lock(&mu_);
-    if (handle == 0 && opening_unnumbered_) {
-      unnumbered_.push_back(open);
+    serial = handle == 0 ? 0 : handles_.Take(handle);
+    if (serial != 0 || handle == 0) {
       ++in_flight_;
-      return;
+      ++opening_;
     }
-    serial = handles_.Take(handle);
-    if (serial != 0) ++in_flight_;
-    if (handle == 0) opening_unnumbered_ = true;
+    if (handle == 0) unnumbered_.push_back(open);
+  }
+  if (handle == 0) {
+    OpenUnnumbered();
+    return;
   }
   if (serial != 0) {
     Open(handle, serial, open);
@@ -84,9 +86,11 @@ void StepStreamReactor::Open(uint32_t handle, uint64_t serial, const v1::OpenSes
 void StepStreamReactor::OnOpened(uint32_t handle, uint64_t serial,
                                  const absl::StatusOr<std::shared_ptr<Session>>& session) {
   if (!session.ok()) {
-    AnswerError(handle, session.status(), ReasonOfOpen(session.status(), *backend_), /*detached=*/true);
+    // In one piece: who hears of it may use the handle again.
     const absl::MutexLock lock(&mu_);
     handles_.Release(serial);
+    AddError(handle, session.status(), ReasonOfOpen(session.status(), *backend_), /*epoch=*/0,
+             /*detached=*/true);
     RefuseWaiting(serial);
   } else {
     const SessionDescription description = (*session)->Describe();
@@ -113,29 +117,39 @@ void StepStreamReactor::OnOpened(uint32_t handle, uint64_t serial,
     }
     HandOver(serial, *session);
   }
-  if (handle == 0) OpenNextUnnumbered();
   bool gone = false;
   {
     const absl::MutexLock lock(&mu_);
     --in_flight_;
+    --opening_;
+    if (handle == 0) opening_unnumbered_ = false;
     gone = state_ >= State::kBroken;
   }
   if (gone) backend_->sessions->DetachAll(this);  // The stream ended meanwhile.
+  if (handle == 0) OpenUnnumbered();
   Advance();
 }
 
-void StepStreamReactor::OpenNextUnnumbered() {
-  v1::OpenSession next;
-  uint64_t serial = 0;
+void StepStreamReactor::OpenUnnumbered() {
   {
     const absl::MutexLock lock(&mu_);
-    opening_unnumbered_ = !unnumbered_.empty();
-    if (!opening_unnumbered_) return;
-    next = std::move(unnumbered_.front());
-    unnumbered_.pop_front();
-    serial = handles_.Take(0);
+    if (starting_unnumbered_) return;
+    starting_unnumbered_ = true;
   }
-  Open(0, serial, next);
+  while (true) {
+    v1::OpenSession next;
+    uint64_t serial = 0;
+    {
+      const absl::MutexLock lock(&mu_);
+      starting_unnumbered_ = !opening_unnumbered_ && !unnumbered_.empty();
+      if (!starting_unnumbered_) return;
+      opening_unnumbered_ = true;
+      next = std::move(unnumbered_.front());
+      unnumbered_.pop_front();
+      serial = handles_.Take(0);
+    }
+    Open(0, serial, next);
+  }
 }
 
 void StepStreamReactor::HandOver(uint64_t serial, const std::shared_ptr<Session>& session) {

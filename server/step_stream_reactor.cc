@@ -199,7 +199,9 @@ void StepStreamReactor::AddError(uint32_t handle, const absl::Status& status, Se
 // threads, and Finish must not come between the decision and the call.
 
 void StepStreamReactor::MaybeStartRead() {
-  if (state_ != State::kOpen || reading_ || handling_) return;
+  // A store that hangs must not let opens pile up.
+  constexpr int64_t kMostOpening = 1024;
+  if (state_ != State::kOpen || reading_ || handling_ || opening_ > kMostOpening) return;
   if (outbox_.bytes_owed() > backend_->max_owed_bytes) {
     if (!std::exchange(paused_, true)) backend_->metrics->CountReadPause();
     return;

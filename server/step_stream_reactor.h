@@ -76,12 +76,13 @@ class StepStreamReactor final
   void HandleOperation(const v1::SessionCommand& command, absl::Time now) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Opens the session behind `serial`. OnOpened is called with it, at once or once its
-  // record in the store is acquired; until then its commands wait, and so do further
-  // opens that leave the handle to the server, which are answered in their order.
+  // record in the store is acquired; until then its commands wait.
   void Open(uint32_t handle, uint64_t serial, const v1::OpenSession& open) ABSL_LOCKS_EXCLUDED(mu_);
   void OnOpened(uint32_t handle, uint64_t serial, const absl::StatusOr<std::shared_ptr<Session>>& session)
       ABSL_LOCKS_EXCLUDED(mu_);
-  void OpenNextUnnumbered() ABSL_LOCKS_EXCLUDED(mu_);
+  // Opens that leave the handle to the server are answered in their order, so each
+  // waits for the one before. Many may be there at once: hence a loop, of one thread.
+  void OpenUnnumbered() ABSL_LOCKS_EXCLUDED(mu_);
   // Submits what waited for `session`; then its hold is complete.
   void HandOver(uint64_t serial, const std::shared_ptr<Session>& session) ABSL_LOCKS_EXCLUDED(mu_);
   // Answers that no session is open to what waited for one.
@@ -120,15 +121,17 @@ class StepStreamReactor final
 
   absl::Mutex mu_;
   State state_ ABSL_GUARDED_BY(mu_) = State::kOpen;
-  bool reading_ ABSL_GUARDED_BY(mu_) = false;     // A read is in flight.
-  bool handling_ ABSL_GUARDED_BY(mu_) = false;    // A message's commands are being handled.
-  bool writing_ ABSL_GUARDED_BY(mu_) = false;     // A write is in flight.
-  bool paused_ ABSL_GUARDED_BY(mu_) = false;      // Reads wait for the reader.
-  bool advances_ ABSL_GUARDED_BY(mu_) = false;    // A round's end will go on.
-  int64_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;    // Opens and operations without a result yet.
-  ClientInstance instance_ ABSL_GUARDED_BY(mu_);  // The last one.
-  bool opening_unnumbered_ ABSL_GUARDED_BY(mu_) = false;
-  std::deque<v1::OpenSession> unnumbered_ ABSL_GUARDED_BY(mu_);  // That wait for it.
+  bool reading_ ABSL_GUARDED_BY(mu_) = false;                    // A read is in flight.
+  bool handling_ ABSL_GUARDED_BY(mu_) = false;                   // A message's commands are being handled.
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;                    // A write is in flight.
+  bool paused_ ABSL_GUARDED_BY(mu_) = false;                     // Reads wait for the reader.
+  bool advances_ ABSL_GUARDED_BY(mu_) = false;                   // A round's end will go on.
+  int64_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;                   // Opens and operations without a result yet.
+  int64_t opening_ ABSL_GUARDED_BY(mu_) = 0;                     // The opens among them.
+  ClientInstance instance_ ABSL_GUARDED_BY(mu_);                 // The last one.
+  bool opening_unnumbered_ ABSL_GUARDED_BY(mu_) = false;         // One is on its way.
+  bool starting_unnumbered_ ABSL_GUARDED_BY(mu_) = false;        // Some thread is in OpenUnnumbered.
+  std::deque<v1::OpenSession> unnumbered_ ABSL_GUARDED_BY(mu_);  // That wait.
   StreamOutbox outbox_ ABSL_GUARDED_BY(mu_);
   StreamHandles handles_ ABSL_GUARDED_BY(mu_);
   absl::Status outcome_ ABSL_GUARDED_BY(mu_);

@@ -164,6 +164,21 @@ TEST_F(DurableTest, OpensWithoutANumberAreAnsweredInTheirOrder) {
   EXPECT_EQ(stream.Next()->error().code(), grpc::StatusCode::ALREADY_EXISTS);
 }
 
+TEST_F(DurableTest, VeryManyOpensWithoutANumberWaitInTheirOrder) {
+  constexpr int kBehind = 100'000;
+  const auto server = Serve();
+  RawStream stream(server->channel());
+  v1::StreamStepsRequest request;
+  *request.add_commands() = Opening("a", v1::OPEN_MODE_CREATE, v1::DURABILITY_SYNC, /*handle=*/0);
+  for (int i = 0; i < kBehind; ++i) request.add_commands()->mutable_open();  // Without a model.
+  *request.add_commands() = Opening("b", v1::OPEN_MODE_CREATE, v1::DURABILITY_NONE, /*handle=*/0);
+  ASSERT_TRUE(stream.Send(request));
+  EXPECT_EQ(stream.Next()->opened().session_id(), "a");
+  for (int i = 0; i < kBehind; ++i)
+    ASSERT_EQ(stream.Next()->error().code(), grpc::StatusCode::INVALID_ARGUMENT) << i;
+  EXPECT_EQ(stream.Next()->opened().session_id(), "b");
+}
+
 TEST_F(DurableTest, AnotherReplicaTakesOverAndTheOldStreamIsTold) {
   const auto first = Serve();
   const auto second = Serve();

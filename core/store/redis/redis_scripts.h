@@ -15,7 +15,7 @@ struct RedisScript {
 };
 
 // mode (0 create, 1 resume, 2 either), owner, first step, first checkpoint, ttl in ms ->
-// ABSENT | EXISTS | CREATED epoch | OK epoch, epoch before, owner before, newest, previous
+// ABSENT | EXISTS or CREATED epoch, epoch before, owner before | OK as these, newest, previous
 constexpr RedisScript kAcquireScript{R"(
 local r = redis.call('HMGET', KEYS[1], 'e', 'o', 'n', 'p')
 if not r[1] then
@@ -26,8 +26,8 @@ if not r[1] then
 end
 local again = r[2] == ARGV[2]
 if ARGV[1] == '0' then
-  if again then return {'CREATED', r[1]} end
-  return {'EXISTS'}
+  if again then return {'CREATED', r[1], r[1], r[2]} end
+  return {'EXISTS', '0', r[1], r[2]}
 end
 if not again then
   redis.call('HINCRBY', KEYS[1], 'e', 1)

@@ -82,6 +82,8 @@ StoreResult ResultOf(const RedisReply& reply, const std::string& id) {
 Acquired AcquiredOf(const RedisReply& reply, const std::string& id) {
   Acquired acquired;
   const std::string word = TextAt(reply, 0);
+  acquired.previous_epoch = NumberAt(reply, 2);
+  acquired.previous_owner = TextAt(reply, 3);
   if (word == "CREATED") {
     acquired.outcome = StoreOutcome::kOk;
     acquired.created = true;
@@ -91,8 +93,6 @@ Acquired AcquiredOf(const RedisReply& reply, const std::string& id) {
     acquired.message = absl::StrCat("the store has a session \"", id, "\" already");
   } else if (word == "OK") {
     acquired.epoch = NumberAt(reply, 1);
-    acquired.previous_epoch = NumberAt(reply, 2);
-    acquired.previous_owner = TextAt(reply, 3);
     ChooseCheckpoint(TextAt(reply, 4), TextAt(reply, 5), &acquired);
   } else {
     StoreResult result = ResultOf(reply, id);
@@ -158,14 +158,28 @@ absl::StatusOr<std::vector<RedisReply>> RedisSessionStore::Exchange(
   const absl::MutexLock lock(&mu_);
   if (connection_ == nullptr) GRUSERVE_RETURN_IF_ERROR(Connect());
   absl::StatusOr<std::vector<RedisReply>> replies = connection_->Exchange(commands);
-  // Somebody flushed the scripts: what was refused has not happened, what was not may
-  // happen again.
-  if (replies.ok() && std::any_of(replies->begin(), replies->end(), MissesScripts)) {
-    const absl::Status loaded = LoadScripts();
-    replies = loaded.ok() ? connection_->Exchange(commands) : loaded;
+  if (replies.ok()) {
+    const absl::Status repeated = RepeatWithScripts(commands, *replies);
+    if (!repeated.ok()) replies = repeated;
   }
   if (!replies.ok()) connection_.reset();
   return replies;
+}
+
+absl::Status RedisSessionStore::RepeatWithScripts(const std::vector<RedisCommand>& commands,
+                                                  std::vector<RedisReply>& replies) {
+  std::vector<RedisCommand> refused;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    if (MissesScripts(replies[i])) refused.push_back(commands[i]);
+  }
+  if (refused.empty()) return absl::OkStatus();
+  GRUSERVE_RETURN_IF_ERROR(LoadScripts());
+  GRUSERVE_ASSIGN_OR_RETURN(std::vector<RedisReply> again, connection_->Exchange(refused));
+  auto next = again.begin();
+  for (RedisReply& reply : replies) {
+    if (MissesScripts(reply)) reply = std::move(*next++);
+  }
+  return absl::OkStatus();
 }
 
 std::vector<Acquired> RedisSessionStore::AcquireBatch(std::span<const AcquireRequest> requests) {

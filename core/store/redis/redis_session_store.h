@@ -52,6 +52,9 @@ class RedisSessionStore : public SessionStore {
       ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Connect() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status LoadScripts() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Somebody flushed the scripts: what was refused for it, and only that, goes out again.
+  absl::Status RepeatWithScripts(const std::vector<RedisCommand>& commands, std::vector<RedisReply>& replies)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<StoreResult> Run(const std::vector<RedisCommand>& commands) ABSL_LOCKS_EXCLUDED(mu_);
   StoreResult Touch(const StoreClaim& claim, const char* what) ABSL_LOCKS_EXCLUDED(mu_);
 

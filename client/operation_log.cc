@@ -1,7 +1,6 @@
 #include "client/operation_log.h"
 
 #include <algorithm>
-#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,7 +13,9 @@ namespace {
 // Time steps of an input whose steps have `step_rank` dimensions.
 int64_t StepsOf(const Tensor& input, size_t step_rank) {
   const bool chunk = input.shape.size() > step_rank;
-  return chunk ? std::max<int64_t>(input.shape.front(), 1) : 1;
+  // A shape that its values contradict is for the server to refuse.
+  const auto most = std::max<int64_t>(static_cast<int64_t>(input.values.size()), 1);
+  return chunk ? std::clamp<int64_t>(input.shape.front(), 1, most) : 1;
 }
 
 }  // namespace
@@ -24,15 +25,9 @@ OperationLog::OperationLog(int64_t next_step, uint64_t digest, int64_t batch_siz
 
 void OperationLog::Number(LoggedOperation& operation) {
   operation.index = next_;
-  if (digests_ && operation.set_state) {
-    digest_ = ExtendInputDigest(digest_, next_, /*set_state=*/true, operation.values.values);
-  } else if (digests_) {
-    const std::span<const float> values = operation.values.values;
-    const size_t width = values.size() / static_cast<size_t>(operation.places);
-    for (int64_t step = 0; step < operation.places; ++step) {
-      digest_ = ExtendInputDigest(digest_, next_ + step, /*set_state=*/false,
-                                  values.subspan(static_cast<size_t>(step) * width, width));
-    }
+  if (digests_) {
+    digest_ =
+        ExtendInputDigest(digest_, next_, operation.places, operation.set_state, operation.values.values);
   }
   operation.digest = digest_;
   next_ += operation.places;
@@ -57,7 +52,7 @@ LoggedOperation* OperationLog::Find(int64_t index) {
 
 void OperationLog::Answer(int64_t index, StepResult answer) {
   LoggedOperation* const operation = Find(index);
-  if (operation == nullptr || operation->given || operation->answer.has_value()) return;
+  if (operation == nullptr || index < first_open() || operation->answer.has_value()) return;
   operation->answer = std::move(answer);
 }
 
@@ -77,19 +72,20 @@ void OperationLog::Refuse(int64_t index, absl::Status why) {
 }
 
 std::optional<absl::StatusOr<StepResult>> OperationLog::TakeAnswer() {
-  const auto next = std::find_if(operations_.begin(), operations_.end(),
-                                 [](const LoggedOperation& operation) { return !operation.given; });
-  if (next == operations_.end() || !next->answer.has_value()) return std::nullopt;
-  next->given = !Seeded(Bug::kClientGivesAnswersTwice) || next->index % 50 != 0;
-  return next->given ? std::exchange(next->answer, std::nullopt) : next->answer;
+  if (given_ == operations_.size() || !operations_[given_].answer.has_value()) return std::nullopt;
+  LoggedOperation& next = operations_[given_];
+  if (Seeded(Bug::kClientGivesAnswersTwice) && next.index % 50 == 0) return next.answer;
+  ++given_;
+  return std::exchange(next.answer, std::nullopt);
 }
 
 void OperationLog::Forget(int64_t durable_step) {
-  while (!operations_.empty()) {
+  while (given_ > 0) {
     const LoggedOperation& first = operations_.front();
-    if (!first.given || first.index + first.places - 1 > durable_step) return;
+    if (first.index + first.places - 1 > durable_step) return;
     before_ = first.digest;
     operations_.pop_front();
+    --given_;
   }
 }
 
@@ -123,15 +119,14 @@ absl::StatusOr<int64_t> OperationLog::ResendFrom(int64_t next_step, uint64_t dig
     return absl::FailedPreconditionError(absl::StrCat("the session came to step ", next_step,
                                                       " by other inputs than those that were sent here"));
   }
-  for (const LoggedOperation& operation : operations_) {
-    if (!operation.given && !operation.answer.has_value()) return std::min(next_step, operation.index);
+  for (size_t i = given_; i < operations_.size(); ++i) {
+    if (!operations_[i].answer.has_value()) return std::min(next_step, operations_[i].index);
   }
   return next_step;
 }
 
-int64_t OperationLog::outstanding() const {
-  return std::count_if(operations_.begin(), operations_.end(),
-                       [](const LoggedOperation& operation) { return !operation.given; });
+int64_t OperationLog::first_open() const {
+  return given_ < operations_.size() ? operations_[given_].index : next_;
 }
 
 }  // namespace gruserve::client

@@ -27,8 +27,7 @@ struct LoggedOperation {
   int64_t places = 1;    // A chunk has one a time step; one that was refused none.
   uint64_t digest = 0;   // Of the session after it.
   uint64_t sending = 0;  // The last time it was sent, as its sender numbers them.
-  std::optional<absl::StatusOr<StepResult>> answer;
-  bool given = false;  // To the caller.
+  std::optional<absl::StatusOr<StepResult>> answer;  // Until it is given to the caller.
 };
 
 class OperationLog {
@@ -62,19 +61,22 @@ class OperationLog {
   std::deque<LoggedOperation>& operations() { return operations_; }
   int64_t next_index() const { return next_; }
   // Operations whose answer the caller has not had.
-  int64_t outstanding() const;
+  int64_t outstanding() const { return static_cast<int64_t>(operations_.size() - given_); }
 
  private:
+  // The place of the first operation whose answer is not given.
+  int64_t first_open() const;
   // The digest before place `index`; nothing where that is not known.
   std::optional<uint64_t> DigestBefore(int64_t index) const;
   void Number(LoggedOperation& operation);
 
   const int64_t batch_size_;
   std::deque<LoggedOperation> operations_;
-  int64_t next_;     // The place after the last operation.
-  uint64_t digest_;  // After the last.
-  uint64_t before_;  // Before the first that is here.
-  bool digests_;     // Whether the session has digests.
+  size_t given_ = 0;  // Of the first ones, whose answers the caller has had.
+  int64_t next_;      // The place after the last operation.
+  uint64_t digest_;   // After the last.
+  uint64_t before_;   // Before the first that is here.
+  bool digests_;      // Whether the session has digests.
 };
 
 }  // namespace gruserve::client

@@ -15,10 +15,13 @@ namespace gruserve {
 // and the SHA-256 of the weights file in hex.
 uint64_t FirstInputDigest(const std::string& session_id, const std::string& weights_sha256);
 
-// After the operation at `index`: XXH3 of, all little-endian,
+// After an operation that took `places` of the log from `index` on: place by place, so
+// that a chunk is as its steps, XXH3 of, all little-endian,
 //   u64 the digest before it | i64 index | u8 1 for a step, 2 for a state set | f32 values
-// A step's values are its [rows, I]; a state's those of all hidden states, none for a reset.
-uint64_t ExtendInputDigest(uint64_t digest, int64_t index, bool set_state, std::span<const float> values);
+// A step's values are its [rows, I]; a state's those of all hidden states, none for a
+// reset. REQUIRES: places >= 1, and as many values for each.
+uint64_t ExtendInputDigest(uint64_t digest, int64_t index, int64_t places, bool set_state,
+                           std::span<const float> values);
 
 }  // namespace gruserve
 

@@ -74,10 +74,8 @@ absl::Status CheckModel(const LoadedModel& model, const Checkpoint& stored) {
       absl::StrCat(label, " has hidden states of other names or shapes than the stored session"));
 }
 
-}  // namespace
-
+// What a session begins with that would be opened with `options`. REQUIRES: they are valid.
 Checkpoint FirstCheckpoint(const OpenSessionOptions& options, Durability durability) {
-  if (options.start != nullptr) return *options.start;
   const LoadedModel& model = *options.model;
   SessionState state(&model, std::max<int64_t>(options.batch_size, 1));
   if (!options.h_0.empty()) state.Set(options.h_0);
@@ -88,6 +86,8 @@ Checkpoint FirstCheckpoint(const OpenSessionOptions& options, Durability durabil
   checkpoint.state = state.Get();
   return checkpoint;
 }
+
+}  // namespace
 
 absl::Status SessionOpener::CheckDurability(std::optional<Durability> durability) const {
   if (writer_ != nullptr || durability.value_or(Durability::kNone) == Durability::kNone)
@@ -152,9 +152,7 @@ void SessionOpener::OpenStored(OpenSessionOptions options, const std::shared_ptr
   request.owner = opening.owner;
   request.ttl = writer_->ttl();
   if (request.mode != AcquireMode::kResume) {
-    const Checkpoint first = FirstCheckpoint(opening.options, opening.mode);
-    request.first_step = first.step;
-    request.first_checkpoint = EncodeCheckpoint(first);
+    request.first_checkpoint = EncodeCheckpoint(FirstCheckpoint(opening.options, opening.mode));
   }
   writer_->Acquire(std::move(request), [this, opening = std::move(opening)](Acquired acquired) mutable {
     OnAcquired(std::move(opening), std::move(acquired));

@@ -60,8 +60,6 @@ class SessionOpener {
     Durability mode = Durability::kAsync;  // Of one that is created.
   };
 
-  // Whether memory alone is asked.
-  bool InMemory(const OpenSessionOptions& options, const Session* live) const;
   // CREATE of what only lives in memory: its id must not be stored either.
   void OpenUnstored(OpenSessionOptions options, OpenDone done);
   void OpenStored(OpenSessionOptions options, const std::shared_ptr<Session>& live, OpenDone done);
@@ -83,9 +81,6 @@ class SessionOpener {
   const FindModel find_model_;
   StoreWriter* const writer_;
 };
-
-// The first checkpoint of a session that would be opened with `options`. REQUIRES: they are valid.
-Checkpoint FirstCheckpoint(const OpenSessionOptions& options, Durability durability);
 
 }  // namespace gruserve
 

@@ -60,6 +60,12 @@ void StoreWriter::Get(std::string id, AcquireDone done) {
 
 void StoreWriter::KeepAlive(const std::shared_ptr<Session>& session) {
   const absl::MutexLock lock(&mu_);
+  // Sessions that ended leave theirs behind, which keeps their memory: no more of them
+  // than live ones.
+  if (renewals_.size() >= prune_renewals_at_) {
+    std::erase_if(renewals_, [](const Renewal& renewal) { return renewal.session.expired(); });
+    prune_renewals_at_ = std::max(kLeastPruned, 2 * renewals_.size());
+  }
   renewals_.push_back({clock_->Now() + options_.ttl / 3, session});
 }
 

@@ -80,7 +80,6 @@ class StoreWriter : public SessionKeeper {
   // Writes all that moved until now. False where `timeout` passed before.
   bool Flush(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mu_);
 
-  const SessionStore& store() const { return *store_; }
   absl::Duration ttl() const { return options_.ttl; }
   Counters counters() const ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -113,6 +112,8 @@ class StoreWriter : public SessionKeeper {
     std::deque<Job> jobs;
     std::vector<std::shared_ptr<Session>> renewals;
   };
+
+  static constexpr size_t kLeastPruned = 1024;
 
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
   // Waits for something to do; false at the end.
@@ -154,6 +155,7 @@ class StoreWriter : public SessionKeeper {
   absl::Time write_after_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();  // After a failure.
   std::deque<Job> jobs_ ABSL_GUARDED_BY(mu_);
   std::deque<Renewal> renewals_ ABSL_GUARDED_BY(mu_);  // By time.
+  size_t prune_renewals_at_ ABSL_GUARDED_BY(mu_) = kLeastPruned;
   Counters counters_ ABSL_GUARDED_BY(mu_);
   absl::Time unavailable_since_ ABSL_GUARDED_BY(mu_);
   std::thread thread_;  // Last: it uses all of the above.

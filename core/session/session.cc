@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,20 +16,6 @@ namespace {
 // them: 430 to 500 bytes for itself, its id, its places in the table and its stream's
 // hold. Long ids cost up to 100 more.
 constexpr int64_t kOverheadBytes = 512;
-
-// The digest after `op` ran at `index`: place by place, so that a chunk is as its steps.
-uint64_t Digest(const SessionOp& op, int64_t index, uint64_t digest) {
-  if (op.kind == SessionOpKind::kSetState && Seeded(Bug::kDigestLeavesStatesOut)) return digest;
-  if (op.kind == SessionOpKind::kSetState)
-    return ExtendInputDigest(digest, index, /*set_state=*/true, op.values);
-  const std::span<const float> values = op.values;
-  const size_t width = values.size() / static_cast<size_t>(op.time_steps);
-  for (int64_t step = 0; step < op.time_steps; ++step) {
-    digest = ExtendInputDigest(digest, index + step, /*set_state=*/false,
-                               values.subspan(static_cast<size_t>(step) * width, width));
-  }
-  return digest;
-}
 
 }  // namespace
 
@@ -225,7 +210,7 @@ bool Session::Detach() {
 
 Session::IdleVerdict Session::EndIfIdleSince(absl::Time latest, const absl::Status& why) {
   absl::MutexLock lock(&mu_);
-  const bool unsaved = durability_ != nullptr && (durability_->moved || !durability_->held.empty());
+  const bool unsaved = durability_ != nullptr && durability_->durable_step < ledger_.next() - 1;
   if (activity_ != nullptr || unsaved) return {false, surroundings_->clock->Now()};
   if (last_done() > latest) return {false, last_done()};
   ended_ = why;
@@ -294,8 +279,11 @@ void Session::Apply(const SessionActivity& activity) {
   const SessionOp& op = activity.current.op;
   if (LogPlaces(op) == 0) return;
   ledger_.Applied(LogPlaces(op));
-  if (durability_ != nullptr)
-    durability_->input_digest = Digest(op, activity.result.index, durability_->input_digest);
+  const bool set_state = op.kind == SessionOpKind::kSetState;
+  if (durability_ != nullptr && !(set_state && Seeded(Bug::kDigestLeavesStatesOut))) {
+    durability_->input_digest = ExtendInputDigest(durability_->input_digest, activity.result.index,
+                                                  LogPlaces(op), set_state, op.values);
+  }
   if (remember_steps_ == 0) return;
   if (remembered_ == nullptr) remembered_ = std::make_unique<RememberedSteps>(remember_steps_);
   remembered_->Add(op, activity.result);

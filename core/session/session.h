@@ -182,17 +182,16 @@ class Session : public std::enable_shared_from_this<Session> {
   // For the table. The first two may be called under its lock.
 
   // Gives the session to `holder` (null: to nobody) under the next epoch, or that of
-  // its claim where that is later, which fences what was queued before. NotFound where
-  // it ended or is closing.
-  // `same_client`: the one that had it before.
+  // its claim where that is later, which fences what was queued before. `same_client`
+  // says whether it is that of the holder before. NotFound where it ended or is closing.
   absl::StatusOr<uint64_t> Attach(const SessionSink* holder, bool close_with_stream, bool same_client)
       ABSL_LOCKS_EXCLUDED(mu_);
   // Leaves it to nobody; what is queued runs on. Answers whether it is to close with
   // its holder.
   bool Detach() ABSL_LOCKS_EXCLUDED(mu_);
-  // Ends it if nothing has happened since `latest`, and all is as durable as it will be: then `why` answers
-  // what comes later, and the caller calls FreeState. Answers whether it did, and since when it is idle (now,
-  // where it is not).
+  // Ends it if nothing has happened since `latest` and nothing has yet to become
+  // durable: then `why` answers what comes later, and the caller calls FreeState.
+  // Answers whether it did, and since when it is idle (now, where it is not).
   struct IdleVerdict {
     bool ended = false;
     absl::Time idle_since;

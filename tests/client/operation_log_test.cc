@@ -65,14 +65,14 @@ TEST(OperationLogTest, KnowsWhetherTheServerHasWhatItSent) {
   log.Add(false, {{2, 2}, {1, 2, 3, 4}});
   log.Add(true, {{2}, {5, 6}});
   const std::vector<float> values = {1, 2, 3, 4};
-  uint64_t digest = ExtendInputDigest(77, 1, false, std::span(values).first(2));
-  digest = ExtendInputDigest(digest, 2, false, std::span(values).last(2));
+  uint64_t digest = ExtendInputDigest(77, 1, 1, false, std::span(values).first(2));
+  digest = ExtendInputDigest(digest, 2, 1, false, std::span(values).last(2));
   EXPECT_EQ(log.ResendFrom(3, digest).value(), 1);
   EXPECT_THAT(log.ResendFrom(3, digest + 1),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("by other inputs")));
   EXPECT_THAT(log.ResendFrom(2, 5), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("one chunk")));
   const std::vector<float> state = {5, 6};
-  EXPECT_TRUE(log.ResendFrom(4, ExtendInputDigest(digest, 3, true, state)).ok());
+  EXPECT_TRUE(log.ResendFrom(4, ExtendInputDigest(digest, 3, 1, true, state)).ok());
 }
 
 TEST(OperationLogTest, WhatIsRefusedTakesNoPlace) {

@@ -11,6 +11,7 @@
 
 #include "core/store/session_store.h"
 #include "core/store/store_address.h"
+#include "tests/core/store/store_calls.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/scratch_folder.h"
@@ -18,15 +19,6 @@
 
 namespace gruserve {
 namespace {
-
-Checkpoint At(int64_t step, size_t size = 16) {
-  Checkpoint checkpoint;
-  checkpoint.model_name = "demo";
-  checkpoint.step = step;
-  checkpoint.state_shapes = {{"h", {static_cast<int64_t>(size)}}};
-  checkpoint.state.assign(size, static_cast<float>(step));
-  return checkpoint;
-}
 
 class SessionStoreTest : public ::testing::TestWithParam<const char*> {
  protected:
@@ -44,16 +36,6 @@ class SessionStoreTest : public ::testing::TestWithParam<const char*> {
     EXPECT_TRUE(store.ok()) << store.status();
     return store.ok() ? *std::move(store) : nullptr;
   }
-
-  static Acquired Acquire(SessionStore& store, AcquireMode mode, const std::string& owner) {
-    return store.Acquire({"a", mode, owner, EncodeCheckpoint(At(0)), 0});
-  }
-  static StorePut PutOf(uint64_t epoch, const std::string& owner, int64_t step, bool recreate = false) {
-    StorePut put{{"a", epoch, owner}, step, EncodeCheckpoint(At(step))};
-    put.recreate = recreate;
-    return put;
-  }
-  static StoreResult Put(SessionStore& store, const StorePut& put) { return store.PutBatch({&put, 1}).at(0); }
 
   FakeClock clock_;
   ScratchFolder folder_;

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "core/store/sqlite/sqlite_database.h"
+#include "tests/core/store/store_calls.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/support/status_matchers.h"
@@ -20,15 +21,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-Checkpoint At(int64_t step, size_t size = 16) {
-  Checkpoint checkpoint;
-  checkpoint.model_name = "demo";
-  checkpoint.step = step;
-  checkpoint.state_shapes = {{"h", {static_cast<int64_t>(size)}}};
-  checkpoint.state.assign(size, static_cast<float>(step));
-  return checkpoint;
-}
-
 class SqliteSessionStoreTest : public ::testing::Test {
  protected:
   std::unique_ptr<SqliteSessionStore> OpenStore() {
@@ -37,16 +29,6 @@ class SqliteSessionStoreTest : public ::testing::Test {
     return store.ok() ? *std::move(store) : nullptr;
   }
   std::string path() const { return folder_ / "sessions.db"; }
-
-  static Acquired Acquire(SessionStore& store, AcquireMode mode, const std::string& owner) {
-    return store.Acquire({"a", mode, owner, EncodeCheckpoint(At(0)), 0});
-  }
-  static StorePut PutOf(uint64_t epoch, const std::string& owner, int64_t step, bool recreate = false) {
-    StorePut put{{"a", epoch, owner}, step, EncodeCheckpoint(At(step))};
-    put.recreate = recreate;
-    return put;
-  }
-  static StoreResult Put(SessionStore& store, const StorePut& put) { return store.PutBatch({&put, 1}).at(0); }
 
   void Sql(const std::string& sql) {
     auto database = SqliteDatabase::Open(path());

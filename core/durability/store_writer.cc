@@ -24,7 +24,11 @@ Acquired NotAcquired(StoreResult result) {
 }  // namespace
 
 StoreWriter::StoreWriter(Options options, SessionStore* store, Clock* clock)
-    : options_(options), store_(store), clock_(clock), thread_([this] { Run(); }) {}
+    : options_(options),
+      store_(store),
+      clock_(clock),
+      probe_at_(clock->Now() + options.probe_interval),
+      thread_([this] { Run(); }) {}
 
 StoreWriter::~StoreWriter() { Stop(); }
 
@@ -118,7 +122,7 @@ bool StoreWriter::Idle() const {
 }
 
 absl::Time StoreWriter::WakeAt() const {
-  absl::Time wake = flush_at_;
+  absl::Time wake = std::min(flush_at_, probe_at_);
   if (!ready_.empty()) wake = std::min(wake, write_after_);
   if (!renewals_.empty()) wake = std::min(wake, renewals_.front().due);
   return wake;
@@ -145,6 +149,8 @@ bool StoreWriter::Take(Turn* turn) {
     flush_at_ = absl::InfiniteFuture();
   }
   if (write_after_ <= now) turn->ready.swap(ready_);
+  turn->probe = probe_at_ <= now;
+  probe_at_ = now + options_.probe_interval;
   turn->jobs.swap(jobs_);
   while (!renewals_.empty() && renewals_.front().due <= now && turn->renewals.size() < kMostAtOnce) {
     if (std::shared_ptr<Session> session = renewals_.front().session.lock()) {
@@ -164,7 +170,13 @@ void StoreWriter::Run() {
     Write(std::move(turn.ready));
     DoJobs(std::move(turn.jobs));
     Renew(turn.renewals);
+    if (turn.probe) Probe();
   }
+}
+
+void StoreWriter::Probe() {
+  const Acquired nothing = store_->Get("");  // No session has this id.
+  NoteStore(nothing.outcome != StoreOutcome::kUnavailable, nothing.message);
 }
 
 void StoreWriter::AskForCheckpoint(const std::shared_ptr<Session>& session) {

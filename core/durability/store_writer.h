@@ -39,6 +39,8 @@ class StoreWriter : public SessionKeeper {
     absl::Duration ttl = absl::Hours(1);  // Of a record that nobody renews.
     // From a write that failed to the next.
     absl::Duration retry_interval = absl::Milliseconds(100);
+    // A store that had nothing to do for so long is asked whether it is there.
+    absl::Duration probe_interval = absl::Seconds(2);
   };
   // `available` and `unsaved` are of now, the others since the start.
   struct Counters {
@@ -111,6 +113,7 @@ class StoreWriter : public SessionKeeper {
     Ready ready;
     std::deque<Job> jobs;
     std::vector<std::shared_ptr<Session>> renewals;
+    bool probe = false;
   };
 
   static constexpr size_t kLeastPruned = 1024;
@@ -135,6 +138,7 @@ class StoreWriter : public SessionKeeper {
   void DoJobs(std::deque<Job> jobs) ABSL_LOCKS_EXCLUDED(mu_);
   void AcquireSome(std::vector<AcquireJob> jobs) ABSL_LOCKS_EXCLUDED(mu_);
   void Renew(const std::vector<std::shared_ptr<Session>>& sessions) ABSL_LOCKS_EXCLUDED(mu_);
+  void Probe() ABSL_LOCKS_EXCLUDED(mu_);
   void NoteStore(bool available, const std::string& message) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Constant after construction.
@@ -153,6 +157,7 @@ class StoreWriter : public SessionKeeper {
   absl::Time flush_at_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();  // The moved ones.
   Ready ready_ ABSL_GUARDED_BY(mu_);
   absl::Time write_after_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();  // After a failure.
+  absl::Time probe_at_ ABSL_GUARDED_BY(mu_);
   std::deque<Job> jobs_ ABSL_GUARDED_BY(mu_);
   std::deque<Renewal> renewals_ ABSL_GUARDED_BY(mu_);  // By time.
   size_t prune_renewals_at_ ABSL_GUARDED_BY(mu_) = kLeastPruned;

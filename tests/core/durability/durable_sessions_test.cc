@@ -161,6 +161,21 @@ TEST_F(DurableSessionsTest, AStoreThatIsDownStopsOpensAndNotSteps) {
   ExpectStep(sink_, 4);
 }
 
+TEST_F(DurableSessionsTest, AStoreThatNobodyNeedsIsMissedToo) {
+  const auto replica = NewReplica();
+  const auto wait = [&](bool available) {
+    clock_.Advance(absl::Seconds(3));
+    while (replica->writer().counters().available != available) std::this_thread::yield();
+  };
+  replica->store().set_down(true);
+  wait(false);
+  clock_.Advance(absl::Seconds(8));
+  EXPECT_GE(replica->writer().counters().unavailable_for, absl::Seconds(8));
+  replica->store().set_down(false);
+  wait(true);
+  EXPECT_EQ(replica->writer().counters().unavailable_for, absl::ZeroDuration());
+}
+
 TEST_F(DurableSessionsTest, AModelOfOtherWeightsDoesNotGoOn) {
   { Create(*NewReplica()); }
   const LoadedModel& model = *demo().handle();

@@ -4,6 +4,7 @@
 #define GRUSERVE_CORE_ENGINE_BUCKET_H_
 
 #include <cstdint>
+#include <span>
 
 #include "core/engine/cell_kind.h"
 #include "core/engine/compute_dtype.h"
@@ -27,9 +28,20 @@ struct Bucket {
 
   int64_t time_steps = 1;
   int64_t batch_size = 1;
+  // Not 0: one row, computed by LoneRow (lone_row.h) with inputs added up in blocks of
+  // so many, where oneDNN's primitive would give other bits than for a batch.
+  int64_t lone_row_block = 0;
 
   bool operator==(const Bucket&) const = default;
 };
+
+// That of the bucket of one row and step; 0 where there is none.
+inline int64_t LoneRowBlock(std::span<const Bucket> buckets) {
+  for (const Bucket& bucket : buckets) {
+    if (bucket.time_steps == 1 && bucket.batch_size == 1) return bucket.lone_row_block;
+  }
+  return 0;
+}
 
 }  // namespace gruserve
 

@@ -11,6 +11,8 @@
 #include "core/base/status_macros.h"
 #include "core/engine/gru_layer_weights.h"
 #include "core/engine/gru_primitive.h"
+#include "core/engine/layer_kernel.h"
+#include "core/engine/lone_row.h"
 #include "core/engine/omp_threads.h"
 #include "core/engine/scratchpad.h"
 
@@ -25,6 +27,9 @@ constexpr double kMaxSliceFlops = 1e9;
 // Batches that may set the bits which others must equal, best first: where tails
 // of a batch run in a kernel of their own (AVX2), a pair equals nothing else.
 constexpr int64_t kReferenceBatches[] = {2, 4, 8, 16};
+// Blocks in which oneDNN's products of several rows may add up their inputs, by
+// instruction set.
+constexpr int64_t kLoneRowBlocks[] = {384, 256, 192, 512, 768};
 constexpr int64_t kInputRows = 257;  // Random input rows, used in turn.
 // Values to compare for each bucket: in a tiny layer another order of adding
 // shows in one value of hundreds only, and rounding to bf16 hides it in all but
@@ -50,7 +55,7 @@ size_t FloatBytes(int64_t count) { return static_cast<size_t>(count) * sizeof(fl
 
 struct Candidate {
   Bucket bucket;
-  GruPrimitive primitive;
+  LayerKernel kernel;
   bool equal = true;
 };
 
@@ -69,6 +74,7 @@ class BucketTrial {
   absl::StatusOr<std::vector<Bucket>> Run() {
     GRUSERVE_ASSIGN_OR_RETURN(weights_, LayOutWeights(shape_, MakeWeights(random_, shape_)));
     GRUSERVE_RETURN_IF_ERROR(ChooseSteps());
+    GRUSERVE_RETURN_IF_ERROR(TryLoneRow());
     for (const Candidate& step : steps_) {
       if (step.equal) equal_.push_back(step.bucket);
     }
@@ -104,12 +110,12 @@ class BucketTrial {
 
   // Adds nothing where the bucket cannot share the weights of the others.
   absl::Status AddCandidate(const Bucket& bucket, std::vector<Candidate>& candidates) {
-    absl::StatusOr<GruPrimitive> primitive = GruPrimitive::Create(shape_, bucket);
-    if (absl::IsFailedPrecondition(primitive.status())) return absl::OkStatus();
-    GRUSERVE_RETURN_IF_ERROR(primitive.status());
-    if (scratchpad_.bytes() < primitive->scratchpad_bytes())
-      scratchpad_ = Scratchpad(primitive->scratchpad_bytes());
-    candidates.push_back(Candidate{.bucket = bucket, .primitive = *std::move(primitive)});
+    absl::StatusOr<LayerKernel> kernel = LayerKernel::Create(shape_, bucket);
+    if (absl::IsFailedPrecondition(kernel.status())) return absl::OkStatus();
+    GRUSERVE_RETURN_IF_ERROR(kernel.status());
+    if (scratchpad_.bytes() < kernel->scratchpad_bytes())
+      scratchpad_ = Scratchpad(kernel->scratchpad_bytes());
+    candidates.push_back(Candidate{.bucket = bucket, .kernel = *std::move(kernel)});
     return absl::OkStatus();
   }
 
@@ -117,7 +123,8 @@ class BucketTrial {
   // in `states`.
   absl::StatusOr<AlignedBuffer> RunBucket(Candidate& candidate, const Places& places, int64_t time,
                                           const float* states) {
-    const auto [steps, batch] = candidate.bucket;
+    const int64_t steps = candidate.bucket.time_steps;
+    const int64_t batch = candidate.bucket.batch_size;
     const int64_t input = shape_.input_size;
     const int64_t hidden = shape_.hidden_size;
     AlignedBuffer src_layer(steps * batch * input);
@@ -132,11 +139,11 @@ class BucketTrial {
       }
     }
     AlignedBuffer dst_layer(steps * batch * hidden);
-    GRUSERVE_RETURN_IF_ERROR(candidate.primitive.Run({.weights = &weights_,
-                                                      .src_layer = src_layer.data(),
-                                                      .src_iter = src_iter.data(),
-                                                      .dst_layer = dst_layer.data(),
-                                                      .scratchpad = scratchpad_.data()}));
+    GRUSERVE_RETURN_IF_ERROR(candidate.kernel.Run({.weights = &weights_,
+                                                   .src_layer = src_layer.data(),
+                                                   .src_iter = src_iter.data(),
+                                                   .dst_layer = dst_layer.data(),
+                                                   .scratchpad = scratchpad_.data()}));
     return dst_layer;
   }
 
@@ -206,12 +213,44 @@ class BucketTrial {
     return expected;
   }
 
+  // Where the primitive of one row is not equal to the others, products may be.
+  absl::Status TryLoneRow() {
+    if (!LoneRow::Fits(shape_) || (steps_.front().bucket.batch_size == 1 && steps_.front().equal)) {
+      return absl::OkStatus();
+    }
+    std::erase_if(steps_, [](const Candidate& step) { return step.bucket.batch_size == 1; });
+    Candidate& reference =
+        *std::find_if(steps_.begin(), steps_.end(), [](const Candidate& step) { return step.equal; });
+    DrawNumbers();
+    GRUSERVE_ASSIGN_OR_RETURN(const AlignedBuffer expected, StepInEveryPlace(reference));
+    for (const int64_t block : kLoneRowBlocks) {
+      std::vector<Candidate> lone;
+      GRUSERVE_RETURN_IF_ERROR(AddCandidate({1, 1, block}, lone));
+      GRUSERVE_RETURN_IF_ERROR(CompareLoneRow(lone.front(), expected));
+      if (!lone.front().equal) continue;
+      steps_.insert(steps_.begin(), std::move(lone.front()));
+      break;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CompareLoneRow(Candidate& lone, const AlignedBuffer& expected) {
+    const int64_t hidden = shape_.hidden_size;
+    lone.equal = expected.size() > 0;
+    for (int64_t row = 0; lone.equal && row < kMaxRows; ++row) {
+      GRUSERVE_ASSIGN_OR_RETURN(const AlignedBuffer dst, RunBucket(lone, {.first = row}, 0, states_.data()));
+      lone.equal = std::memcmp(dst.data(), expected.data() + row * hidden, FloatBytes(hidden)) == 0;
+    }
+    return absl::OkStatus();
+  }
+
   // Compares the slices of `batch` rows with calls of one step each.
   absl::Status TrySlices(int64_t batch) {
+    const int64_t lone_row_block = batch == 1 ? steps_.front().bucket.lone_row_block : 0;
     std::vector<Candidate> slices;
     for (const int64_t steps : kSliceSteps) {
       if (!SliceFits(shape_, steps * batch)) break;
-      GRUSERVE_RETURN_IF_ERROR(AddCandidate({steps, batch}, slices));
+      GRUSERVE_RETURN_IF_ERROR(AddCandidate({steps, batch, lone_row_block}, slices));
     }
     if (slices.empty()) return absl::OkStatus();
     const int64_t longest = slices.back().bucket.time_steps;
@@ -243,7 +282,8 @@ class BucketTrial {
 
   // Runs a slice again and again along the chain, until enough is compared.
   absl::Status CompareSlice(Candidate& slice, int64_t time_steps, const AlignedBuffer& expected) {
-    const auto [steps, batch] = slice.bucket;
+    const int64_t steps = slice.bucket.time_steps;
+    const int64_t batch = slice.bucket.batch_size;
     const int64_t size = batch * shape_.hidden_size;
     for (int64_t t = 0; slice.equal && t < time_steps && t * size < values_compared_; t += steps) {
       const float* const states = t == 0 ? states_.data() : expected.data() + (t - 1) * size;

@@ -37,6 +37,7 @@ class ColumnProjections {
   const GruColumns& columns_;
   const GruLayerWeights& weights_;
   int64_t batch_size_;
+  AlignedBuffer partial_;  // [block_size]
   std::array<Piece, GruColumns::kBlocks> pieces_;
 };
 

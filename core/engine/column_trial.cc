@@ -13,7 +13,7 @@
 #include "core/engine/column_projections.h"
 #include "core/engine/gru_columns.h"
 #include "core/engine/gru_layer_weights.h"
-#include "core/engine/gru_primitive.h"
+#include "core/engine/layer_kernel.h"
 #include "core/engine/omp_threads.h"
 #include "core/engine/scratchpad.h"
 
@@ -42,7 +42,7 @@ class ColumnTrial {
   }
 
   absl::StatusOr<bool> Run(std::span<const Bucket> buckets) {
-    GRUSERVE_ASSIGN_OR_RETURN(columns_, GruColumns::Create(shape_, weights_));
+    columns_ = std::make_unique<const GruColumns>(shape_, weights_, LoneRowBlock(buckets));
     GRUSERVE_ASSIGN_OR_RETURN(GruColumns::Workspace workspace, GruColumns::Workspace::Create(*columns_));
     for (const Bucket& bucket : buckets) {
       if (bucket.time_steps > 1 || bucket.batch_size > GruColumns::kMaxBatchSize) continue;
@@ -58,8 +58,8 @@ class ColumnTrial {
     constexpr int64_t kSteps = 2 * GruColumns::kMaxProjectedSteps - 1;
     const int64_t batch = step.batch_size;
     const int64_t size = batch * shape_.hidden_size;
-    GRUSERVE_ASSIGN_OR_RETURN(GruPrimitive primitive, GruPrimitive::Create(shape_, step));
-    Scratchpad scratchpad(primitive.scratchpad_bytes());
+    GRUSERVE_ASSIGN_OR_RETURN(LayerKernel kernel, LayerKernel::Create(shape_, step));
+    Scratchpad scratchpad(kernel.scratchpad_bytes());
     const AlignedBuffer src_layer = RandomBuffer(random_, kSteps * batch * shape_.input_size, 1.0F);
     AlignedBuffer state = RandomBuffer(random_, size, 1.0F);
     AlignedBuffer expected(size);
@@ -68,11 +68,11 @@ class ColumnTrial {
     ColumnProjections projections(*columns_, weights_, batch);
     for (int64_t t = 0; t < kSteps; ++t) {
       std::memcpy(src.data(), src_layer.data() + t * src.size(), FloatBytes(src.size()));
-      GRUSERVE_RETURN_IF_ERROR(primitive.Run({.weights = &weights_,
-                                              .src_layer = src.data(),
-                                              .src_iter = state.data(),
-                                              .dst_layer = expected.data(),
-                                              .scratchpad = scratchpad.data()}));
+      GRUSERVE_RETURN_IF_ERROR(kernel.Run({.weights = &weights_,
+                                           .src_layer = src.data(),
+                                           .src_iter = state.data(),
+                                           .dst_layer = expected.data(),
+                                           .scratchpad = scratchpad.data()}));
       for (int block = 0; block < GruColumns::kBlocks; ++block) {
         GRUSERVE_ASSIGN_OR_RETURN(const float* const projection,
                                   projections.At(block, t, kSteps, src_layer.data()));

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "core/base/status_macros.h"
-#include "core/engine/dnnl_compat.h"
 #include "core/engine/dnnl_status.h"
 #include "core/engine/gru_gates.h"
-#include "core/engine/gru_layout.h"
+#include "core/engine/in_place_function.h"
+#include "core/engine/row_product.h"
 
 namespace gruserve {
 namespace {
@@ -17,71 +17,27 @@ constexpr int64_t kGates = 3;  // u, r, o
 // Below, meeting at each step costs more than half a step takes.
 constexpr int64_t kMinHiddenSize = 192;
 
-dnnl::memory::desc Numbers(int64_t count) {
-  return {{count}, dnnl::memory::data_type::f32, dnnl::memory::dims{1}};
-}
-
-dnnl::primitive MakeFunction(dnnl::algorithm algorithm, int64_t count) {
-  return dnnl::eltwise_forward(MakeEltwiseDesc(CpuEngine(), algorithm, Numbers(count), 0, 0, {}));
-}
-
-// c[m, n] = a[m, k] * b[k, n]; rows of b and c lie `ldb` and `ldc` numbers apart.
-absl::Status Multiply(int64_t m, int64_t n, int64_t k, const float* a, const float* b, int64_t ldb, float* c,
-                      int64_t ldc) {
-  return FromDnnlStatus("cannot multiply a block of columns",
-                        dnnl_sgemm('N', 'N', m, n, k, 1.0F, a, k, b, ldb, 0.0F, c, ldc));
-}
-
 }  // namespace
 
-// By batch size, from 1 on.
-struct GruColumns::Functions {
-  std::array<dnnl::primitive, kMaxBatchSize> sigmoid;  // Of u and r.
-  std::array<dnnl::primitive, kMaxBatchSize> tanh;
-
-  explicit Functions(int64_t block_size) {
-    for (int64_t batch = 1; batch <= kMaxBatchSize; ++batch) {
-      const auto at = static_cast<size_t>(batch - 1);
-      sigmoid[at] = MakeFunction(dnnl::algorithm::eltwise_logistic, 2 * batch * block_size);
-      tanh[at] = MakeFunction(dnnl::algorithm::eltwise_tanh, batch * block_size);
-    }
-  }
-};
-
 struct GruColumns::Workspace::Rep {
-  // A function's argument, in place: the same numbers in and out.
-  struct InPlace {
-    dnnl::memory memory;
-    std::array<dnnl_exec_arg_t, 2> args{};
-
-    InPlace() = default;
-    InPlace(int64_t count, float* data) : memory(Numbers(count), CpuEngine(), data) {
-      args = {dnnl_exec_arg_t{DNNL_ARG_SRC, memory.get()}, dnnl_exec_arg_t{DNNL_ARG_DST, memory.get()}};
-    }
-  };
-
-  dnnl::stream stream{CpuEngine()};
   AlignedBuffer product;    // [N, 3, block_size]
+  AlignedBuffer partial;    // [3, block_size]
   AlignedBuffer gates;      // [N, 2, block_size]
   AlignedBuffer candidate;  // [N, block_size]
-  std::array<InPlace, kMaxBatchSize> gates_of;
-  std::array<InPlace, kMaxBatchSize> candidate_of;
+  // By batch size, from 1 on.
+  std::array<InPlaceFunction, kMaxBatchSize> sigmoid;  // Of u and r.
+  std::array<InPlaceFunction, kMaxBatchSize> tanh;
 
   explicit Rep(int64_t block_size)
       : product(kMaxBatchSize * kGates * block_size),
+        partial(kGates * block_size),
         gates(kMaxBatchSize * 2 * block_size),
         candidate(kMaxBatchSize * block_size) {
     for (int64_t batch = 1; batch <= kMaxBatchSize; ++batch) {
       const auto at = static_cast<size_t>(batch - 1);
-      gates_of[at] = InPlace(2 * batch * block_size, gates.data());
-      candidate_of[at] = InPlace(batch * block_size, candidate.data());
+      sigmoid[at] = InPlaceFunction(dnnl::algorithm::eltwise_logistic, 2 * batch * block_size);
+      tanh[at] = InPlaceFunction(dnnl::algorithm::eltwise_tanh, batch * block_size);
     }
-  }
-
-  absl::Status Apply(const dnnl::primitive& function, const InPlace& numbers) {
-    return FromDnnlStatus("cannot run an element-wise primitive",
-                          dnnl_primitive_execute(function.get(), stream.get(),
-                                                 static_cast<int>(numbers.args.size()), numbers.args.data()));
   }
 };
 
@@ -99,40 +55,31 @@ absl::StatusOr<GruColumns::Workspace> GruColumns::Workspace::Create(const GruCol
 
 bool GruColumns::Fits(const GruLayerShape& shape) {
   return shape.cell_kind == CellKind::kLinearBeforeReset && shape.dtype == ComputeDtype::kF32 &&
-         shape.hidden_size >= kMinHiddenSize && shape.hidden_size % (kBlocks * kGateLanes) == 0;
+         shape.hidden_size >= kMinHiddenSize && shape.hidden_size % kBlocks == 0;
 }
 
-absl::StatusOr<std::unique_ptr<const GruColumns>> GruColumns::Create(const GruLayerShape& shape,
-                                                                     const GruLayerWeights& weights) {
-  std::unique_ptr<const Functions> functions;
-  GRUSERVE_RETURN_IF_ERROR(CatchDnnlError("cannot make element-wise primitives", [&] {
-    functions = std::make_unique<const Functions>(shape.hidden_size / kBlocks);
-  }));
-  std::unique_ptr<GruColumns> columns(new GruColumns(shape, std::move(functions)));
-  const int64_t size = columns->block_size();
+GruColumns::GruColumns(const GruLayerShape& shape, const GruLayerWeights& weights, int64_t lone_row_block)
+    : shape_(shape), lone_row_block_(lone_row_block) {
+  const int64_t size = block_size();
   for (int64_t block = 0; block < kBlocks; ++block) {
-    AlignedBuffer& own = columns->weights_iter_[static_cast<size_t>(block)];
+    AlignedBuffer& own = weights_iter_[static_cast<size_t>(block)];
     own = AlignedBuffer(shape.hidden_size * kGates * size);
     const float* source = weights.weights_iter.data() + block * size;
     for (int64_t i = 0; i < shape.hidden_size * kGates; ++i, source += shape.hidden_size) {
       std::memcpy(own.data() + i * size, source, static_cast<size_t>(size) * sizeof(float));
     }
   }
-  return columns;
 }
 
-GruColumns::GruColumns(const GruLayerShape& shape, std::unique_ptr<const Functions> functions)
-    : shape_(shape), functions_(std::move(functions)) {}
-
-GruColumns::~GruColumns() = default;
-
 absl::Status GruColumns::Project(const GruLayerWeights& weights, int block, int64_t rows,
-                                 const float* src_layer, float* projection) const {
+                                 const float* src_layer, float* projection, float* partial) const {
   const int64_t size = block_size();
-  for (int64_t gate = 0; gate < kGates; ++gate) {
-    GRUSERVE_RETURN_IF_ERROR(Multiply(rows, size, shape_.input_size, src_layer,
-                                      weights.weights_layer.data() + gate * shape_.hidden_size + block * size,
-                                      kGates * shape_.hidden_size, projection + gate * size, kGates * size));
+  WeightMatrix gate = {weights.weights_layer.data() + block * size, shape_.input_size, size,
+                       kGates * shape_.hidden_size};
+  for (float* target = projection; target < projection + kGates * size; target += size) {
+    GRUSERVE_RETURN_IF_ERROR(rows == 1 ? MultiplyOneRow(src_layer, gate, lone_row_block_, target, partial)
+                                       : MultiplyRows(rows, src_layer, gate, target, kGates * size));
+    gate.data += shape_.hidden_size;
   }
   return absl::OkStatus();
 }
@@ -144,9 +91,12 @@ absl::Status GruColumns::Step(const GruLayerWeights& weights, int block, int64_t
   const int64_t size = block_size();
   const auto at = static_cast<size_t>(batch_size - 1);
   Workspace::Rep& room = *workspace.rep_;
-  const AlignedBuffer& weights_iter = weights_iter_[static_cast<size_t>(block)];
-  GRUSERVE_RETURN_IF_ERROR(Multiply(batch_size, kGates * size, hidden, src_iter, weights_iter.data(),
-                                    kGates * size, room.product.data(), kGates * size));
+  const WeightMatrix weights_iter = {weights_iter_[static_cast<size_t>(block)].data(), hidden, kGates * size,
+                                     kGates * size};
+  GRUSERVE_RETURN_IF_ERROR(
+      batch_size == 1
+          ? MultiplyOneRow(src_iter, weights_iter, lone_row_block_, room.product.data(), room.partial.data())
+          : MultiplyRows(batch_size, src_iter, weights_iter, room.product.data(), kGates * size));
   const float* const bias = weights.bias.data() + block * size;  // Gates u, r, o, and the product's o.
   for (int64_t n = 0; n < batch_size; ++n) {
     for (int64_t gate = 0; gate < 2; ++gate) {
@@ -155,13 +105,13 @@ absl::Status GruColumns::Step(const GruLayerWeights& weights, int block, int64_t
               room.gates.data() + (n * 2 + gate) * size);
     }
   }
-  GRUSERVE_RETURN_IF_ERROR(room.Apply(functions_->sigmoid[at], room.gates_of[at]));
+  GRUSERVE_RETURN_IF_ERROR(room.sigmoid[at].Apply(room.gates.data()));
   for (int64_t n = 0; n < batch_size; ++n) {
     const int64_t offset = (n * kGates + 2) * size;
     SumCandidate(size, projection + offset, bias + 2 * hidden, room.product.data() + offset,
                  bias + 3 * hidden, room.gates.data() + (n * 2 + 1) * size, room.candidate.data() + n * size);
   }
-  GRUSERVE_RETURN_IF_ERROR(room.Apply(functions_->tanh[at], room.candidate_of[at]));
+  GRUSERVE_RETURN_IF_ERROR(room.tanh[at].Apply(room.candidate.data()));
   for (int64_t n = 0; n < batch_size; ++n) {
     const int64_t place = n * hidden + block * size;
     BlendState(size, room.gates.data() + n * 2 * size, src_iter + place, room.candidate.data() + n * size,

@@ -50,20 +50,18 @@ class GruColumns {
   // Whether a layer can be computed so: f32, and of a size where that may pay.
   static bool Fits(const GruLayerShape& shape);
 
-  // Copies the recurrent weights, block by block. Internal where oneDNN fails.
-  // REQUIRES: Fits(shape), and the weights are of that shape.
-  static absl::StatusOr<std::unique_ptr<const GruColumns>> Create(const GruLayerShape& shape,
-                                                                  const GruLayerWeights& weights);
-  ~GruColumns();
+  // Copies the recurrent weights, block by block. `lone_row_block` as the bucket of one
+  // row has it. REQUIRES: Fits(shape), and the weights are of that shape.
+  GruColumns(const GruLayerShape& shape, const GruLayerWeights& weights, int64_t lone_row_block);
 
   int64_t input_size() const { return shape_.input_size; }
   int64_t hidden_size() const { return shape_.hidden_size; }
   int64_t block_size() const { return shape_.hidden_size / kBlocks; }
 
-  // What the inputs [rows, I] add to a block's gates: [rows, 3, block_size].
-  // `weights` are Create's here and below.
+  // What the inputs [rows, I] add to a block's gates: [rows, 3, block_size]. `partial`
+  // is room for [block_size], `weights` are the constructor's here and below.
   absl::Status Project(const GruLayerWeights& weights, int block, int64_t rows, const float* src_layer,
-                       float* projection) const;
+                       float* projection, float* partial) const;
 
   // One step of a block: from its rows of Project's and the whole state [N, H] its
   // units of the next one; the other units of `dst` are not touched. Arrays on
@@ -72,11 +70,8 @@ class GruColumns {
                     const float* src_iter, float* dst, Workspace& workspace) const;
 
  private:
-  struct Functions;
-  GruColumns(const GruLayerShape& shape, std::unique_ptr<const Functions> functions);
-
   const GruLayerShape shape_;
-  const std::unique_ptr<const Functions> functions_;
+  const int64_t lone_row_block_;
   std::array<AlignedBuffer, kBlocks> weights_iter_;  // [H, 3, block_size]
 };
 

@@ -23,68 +23,98 @@ bool HasWideRegisters() {
 #endif
 }
 
+// Where the part that a fixed number of lanes does not fill begins.
+GRUSERVE_BOTH int64_t Tail(int64_t count) { return count - count % kGateLanes; }
+
+GRUSERVE_BOTH float Gate(float projection, float bias, float product) { return projection + bias + product; }
+
+GRUSERVE_BOTH float Candidate(float projection, float bias, float product, float product_bias, float reset) {
+  return std::fma(reset, product + product_bias, projection + bias);
+}
+
+GRUSERVE_BOTH float Blend(float update, float before, float candidate) {
+  return std::fma(1.0F - update, candidate, update * before);
+}
+
 // The inner loops, of a fixed length, become vectors.
-GRUSERVE_BOTH void Sum(int64_t count, const float* __restrict projection, const float* __restrict bias,
-                       const float* __restrict product, float* __restrict sum) {
-  for (int64_t first = 0; first < count; first += kGateLanes) {
-    for (int64_t i = first; i < first + kGateLanes; ++i) sum[i] = projection[i] + bias[i] + product[i];
+GRUSERVE_BOTH void Add(int64_t count, const float* __restrict addend, float* __restrict sum) {
+  for (int64_t first = 0; first < Tail(count); first += kGateLanes) {
+    for (int64_t i = first; i < first + kGateLanes; ++i) sum[i] += addend[i];
   }
+  for (int64_t i = Tail(count); i < count; ++i) sum[i] += addend[i];
 }
 
-GRUSERVE_BOTH void Candidate(int64_t count, const float* __restrict projection, const float* __restrict bias,
-                             const float* __restrict product, const float* __restrict product_bias,
-                             const float* __restrict reset, float* __restrict sum) {
-  for (int64_t first = 0; first < count; first += kGateLanes) {
+GRUSERVE_BOTH void Gates(int64_t count, const float* __restrict projection, const float* __restrict bias,
+                         const float* __restrict product, float* __restrict sum) {
+  for (int64_t first = 0; first < Tail(count); first += kGateLanes) {
+    for (int64_t i = first; i < first + kGateLanes; ++i) sum[i] = Gate(projection[i], bias[i], product[i]);
+  }
+  for (int64_t i = Tail(count); i < count; ++i) sum[i] = Gate(projection[i], bias[i], product[i]);
+}
+
+GRUSERVE_BOTH void Candidates(int64_t count, const float* __restrict projection, const float* __restrict bias,
+                              const float* __restrict product, const float* __restrict product_bias,
+                              const float* __restrict reset, float* __restrict sum) {
+  for (int64_t first = 0; first < Tail(count); first += kGateLanes) {
     for (int64_t i = first; i < first + kGateLanes; ++i) {
-      sum[i] = std::fma(reset[i], product[i] + product_bias[i], projection[i] + bias[i]);
+      sum[i] = Candidate(projection[i], bias[i], product[i], product_bias[i], reset[i]);
     }
   }
-}
-
-GRUSERVE_BOTH void Blend(int64_t count, const float* __restrict update, const float* __restrict before,
-                         const float* __restrict candidate, float* __restrict after) {
-  for (int64_t first = 0; first < count; first += kGateLanes) {
-    for (int64_t i = first; i < first + kGateLanes; ++i) {
-      after[i] = std::fma(1.0F - update[i], candidate[i], update[i] * before[i]);
-    }
+  for (int64_t i = Tail(count); i < count; ++i) {
+    sum[i] = Candidate(projection[i], bias[i], product[i], product_bias[i], reset[i]);
   }
 }
 
-GRUSERVE_WIDE void WideSum(int64_t count, const float* projection, const float* bias, const float* product,
-                           float* sum) {
-  Sum(count, projection, bias, product, sum);
+GRUSERVE_BOTH void Blends(int64_t count, const float* __restrict update, const float* __restrict before,
+                          const float* __restrict candidate, float* __restrict after) {
+  for (int64_t first = 0; first < Tail(count); first += kGateLanes) {
+    for (int64_t i = first; i < first + kGateLanes; ++i) after[i] = Blend(update[i], before[i], candidate[i]);
+  }
+  for (int64_t i = Tail(count); i < count; ++i) after[i] = Blend(update[i], before[i], candidate[i]);
 }
 
-GRUSERVE_WIDE void WideCandidate(int64_t count, const float* projection, const float* bias,
-                                 const float* product, const float* product_bias, const float* reset,
-                                 float* sum) {
-  Candidate(count, projection, bias, product, product_bias, reset, sum);
+GRUSERVE_WIDE void WideAdd(int64_t count, const float* addend, float* sum) { Add(count, addend, sum); }
+
+GRUSERVE_WIDE void WideGates(int64_t count, const float* projection, const float* bias, const float* product,
+                             float* sum) {
+  Gates(count, projection, bias, product, sum);
 }
 
-GRUSERVE_WIDE void WideBlend(int64_t count, const float* update, const float* before, const float* candidate,
-                             float* after) {
-  Blend(count, update, before, candidate, after);
+GRUSERVE_WIDE void WideCandidates(int64_t count, const float* projection, const float* bias,
+                                  const float* product, const float* product_bias, const float* reset,
+                                  float* sum) {
+  Candidates(count, projection, bias, product, product_bias, reset, sum);
+}
+
+GRUSERVE_WIDE void WideBlends(int64_t count, const float* update, const float* before, const float* candidate,
+                              float* after) {
+  Blends(count, update, before, candidate, after);
 }
 
 }  // namespace
 
+void AddTo(int64_t count, const float* addend, float* sum) {
+  if (HasWideRegisters()) return WideAdd(count, addend, sum);
+  Add(count, addend, sum);
+}
+
 void SumGate(int64_t count, const float* projection, const float* bias, const float* product, float* sum) {
-  if (HasWideRegisters()) return WideSum(count, projection, bias, product, sum);
-  Sum(count, projection, bias, product, sum);
+  if (HasWideRegisters()) return WideGates(count, projection, bias, product, sum);
+  Gates(count, projection, bias, product, sum);
 }
 
 void SumCandidate(int64_t count, const float* projection, const float* bias, const float* product,
                   const float* product_bias, const float* reset, float* sum) {
   if (HasWideRegisters()) {
-    return WideCandidate(count, projection, bias, product, product_bias, reset, sum);
+    return WideCandidates(count, projection, bias, product, product_bias, reset, sum);
   }
-  Candidate(count, projection, bias, product, product_bias, reset, sum);
+  Candidates(count, projection, bias, product, product_bias, reset, sum);
 }
 
 void BlendState(int64_t count, const float* update, const float* before, const float* candidate,
                 float* after) {
-  if (HasWideRegisters()) return WideBlend(count, update, before, candidate, after);
-  Blend(count, update, before, candidate, after);
+  if (HasWideRegisters()) return WideBlends(count, update, before, candidate, after);
+  Blends(count, update, before, candidate, after);
 }
 
 }  // namespace gruserve

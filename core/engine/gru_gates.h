@@ -1,7 +1,7 @@
 // The element-wise part of a GRU step, linear before reset, around its sigmoid and
 // tanh: in the order, and with the fused products, of oneDNN's own kernels.
 //
-// `count` is a multiple of kGateLanes. Thread-safe: plain functions.
+// Thread-safe: plain functions.
 
 #ifndef GRUSERVE_CORE_ENGINE_GRU_GATES_H_
 #define GRUSERVE_CORE_ENGINE_GRU_GATES_H_
@@ -10,7 +10,11 @@
 
 namespace gruserve {
 
+// Numbers that one instruction takes where the processor has such registers.
 constexpr int64_t kGateLanes = 16;
+
+// sum += addend.
+void AddTo(int64_t count, const float* addend, float* sum);
 
 // sum = projection + bias + product.
 void SumGate(int64_t count, const float* projection, const float* bias, const float* product, float* sum);

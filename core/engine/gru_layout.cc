@@ -17,7 +17,8 @@ GruMemoryDescs DescribeMemory(const GruLayerShape& shape, const Bucket& bucket) 
   const int64_t bias_rows = shape.cell_kind == CellKind::kLinearBeforeReset ? 4 : 3;
   const int64_t input = shape.input_size;
   const int64_t hidden = shape.hidden_size;
-  const auto [steps, batch] = bucket;
+  const int64_t steps = bucket.time_steps;
+  const int64_t batch = bucket.batch_size;
   return {.src_layer = {{steps, batch, input}, type, memory::format_tag::tnc},
           .src_iter = {{1, 1, batch, hidden}, type, memory::format_tag::ldnc},
           .weights_layer = {{1, 1, input, 3, hidden}, type, weights},

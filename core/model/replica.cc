@@ -17,22 +17,22 @@ size_t FloatBytes(int64_t count) { return static_cast<size_t>(count) * sizeof(fl
 
 absl::StatusOr<std::unique_ptr<Replica>> Replica::Create(std::shared_ptr<const Model> model) {
   const SingleOmpThread single_thread;
-  std::vector<PrimitiveTable> tables;
+  std::vector<KernelTable> tables;
   const int64_t shapes =
       model->config().num_layers > 1 && model->layer_shape(0) != model->layer_shape(1) ? 2 : 1;
   for (int64_t layer = 0; layer < shapes; ++layer) {
-    GRUSERVE_ASSIGN_OR_RETURN(PrimitiveTable table,
-                              PrimitiveTable::Create(model->layer_shape(layer), model->buckets().buckets()));
+    GRUSERVE_ASSIGN_OR_RETURN(KernelTable table,
+                              KernelTable::Create(model->layer_shape(layer), model->buckets().buckets()));
     tables.push_back(std::move(table));
   }
   return std::unique_ptr<Replica>(new Replica(std::move(model), std::move(tables)));
 }
 
-Replica::Replica(std::shared_ptr<const Model> model, std::vector<PrimitiveTable> tables)
+Replica::Replica(std::shared_ptr<const Model> model, std::vector<KernelTable> tables)
     : model_(std::move(model)), tables_(std::move(tables)) {
   const GruConfig& config = model_->config();
   int64_t scratchpad_bytes = 0;
-  for (const PrimitiveTable& table : tables_) {
+  for (const KernelTable& table : tables_) {
     scratchpad_bytes = std::max(scratchpad_bytes, table.scratchpad_bytes());
   }
   scratchpad_ = Scratchpad(scratchpad_bytes);
@@ -115,7 +115,7 @@ absl::Status Replica::RunSequence(const SequenceCall& call) {
 absl::Status Replica::RunLayer(int64_t layer, int64_t direction, size_t bucket_index, const float* src_layer,
                                const float* src_iter, float* dst_layer) {
   const SingleOmpThread single_thread;
-  PrimitiveTable& table = layer == 0 ? tables_.front() : tables_.back();
+  KernelTable& table = layer == 0 ? tables_.front() : tables_.back();
   return table.Run(bucket_index, {.weights = &model_->weights(layer, direction),
                                   .src_layer = src_layer,
                                   .src_iter = src_iter,

@@ -19,7 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/aligned_buffer.h"
-#include "core/engine/primitive_table.h"
+#include "core/engine/kernel_table.h"
 #include "core/engine/scratchpad.h"
 #include "core/model/model.h"
 #include "core/model/sequence_call.h"
@@ -59,13 +59,13 @@ class Replica {
   float* sequence_output() { return sequence_output_.data(); }
 
  private:
-  Replica(std::shared_ptr<const Model> model, std::vector<PrimitiveTable> tables);
+  Replica(std::shared_ptr<const Model> model, std::vector<KernelTable> tables);
 
   absl::Status RunBatch(std::span<const StepRow> rows);
   void GatherStates(std::span<const StepRow> rows, int64_t layer, int64_t batch_size);
 
   const std::shared_ptr<const Model> model_;
-  std::vector<PrimitiveTable> tables_;  // Of the first layer, and of the others where they differ.
+  std::vector<KernelTable> tables_;  // Of the first layer, and of the others where they differ.
   Scratchpad scratchpad_;
   AlignedBuffer step_inputs_;   // [max batch, I]
   AlignedBuffer step_states_;   // [max batch, H], of one layer.

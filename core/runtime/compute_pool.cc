@@ -59,6 +59,8 @@ class ComputePool::Core : public StepPublisher {
   Slot* TakeSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TakeSteps(Slot* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Release(Slot* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // A caller's, who goes away.
+  void ReleaseInPlace(Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
   // Wakes one worker where there is work to do.
   void WakeWorker() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (idle_workers_ > 0 && WorkReady(SequenceQueue::kAnyWorker)) work_ready_.Signal();
@@ -70,6 +72,7 @@ class ComputePool::Core : public StepPublisher {
   }
   // Whether steps that a caller brings run on its thread.
   bool RunsInPlace(const StepTask& first, int64_t rows, bool alone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool RunsInPlace(const SequenceTask& task) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunSteps(Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
   void RunTurn(int worker, Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -146,14 +149,27 @@ absl::Status ComputePool::Core::Submit(StepTask* task) {
 
 absl::Status ComputePool::Core::Submit(SequenceTask* task) {
   assert(task->model != nullptr);
-  absl::MutexLock lock(&mu_);
-  if (stopping_) return absl::UnavailableError("the server is shutting down");
-  if (sequences_.size() >= options_.max_queued_sequences) {
-    return absl::ResourceExhaustedError(absl::StrCat("the server's queue is full: ", sequences_.size(),
-                                                     " sequences wait or run, the most it holds"));
+  Slot* slot = nullptr;
+  {
+    absl::MutexLock lock(&mu_);
+    if (stopping_) return absl::UnavailableError("the server is shutting down");
+    if (sequences_.size() >= options_.max_queued_sequences) {
+      return absl::ResourceExhaustedError(absl::StrCat("the server's queue is full: ", sequences_.size(),
+                                                       " sequences wait or run, the most it holds"));
+    }
+    if (RunsInPlace(*task)) {
+      slot = TakeSlot();
+    } else {
+      sequences_.Push(task);
+      WakeOrCallWorker();
+    }
   }
-  sequences_.Push(task);
-  WakeOrCallWorker();
+  if (slot == nullptr) return absl::OkStatus();
+  // A call that follows from the answer is one of many: it goes to a worker.
+  const WorkRound round(WorkRound::Thread::kCaller);
+  const absl::Status status = SequenceQueue::RunAlone(*task, slot->index, clock_->Now());
+  ReleaseInPlace(slot);
+  task->OnSequenceDone(status);
   return absl::OkStatus();
 }
 
@@ -179,10 +195,7 @@ void ComputePool::Core::Publish(TaskQueue<StepTask> steps, bool from_caller) {
   }
   if (slot == nullptr) return;
   RunSteps(slot);
-  absl::MutexLock lock(&mu_);
-  Release(slot);
-  // All: the one that a signal finds might be the one that leaves a slice to others.
-  if (WorkReady(SequenceQueue::kAnyWorker)) work_ready_.SignalAll();
+  ReleaseInPlace(slot);
 }
 
 bool ComputePool::Core::RunsInPlace(const StepTask& first, int64_t rows, bool alone) {
@@ -193,6 +206,13 @@ bool ComputePool::Core::RunsInPlace(const StepTask& first, int64_t rows, bool al
   const absl::Duration cost = first.model->step_costs().Of(rows);
   return cost <= options_.in_place_limit && rows <= BucketSet::kMaxBatchSize &&
          (again || quiet >= 4 * cost + kQuiet);
+}
+
+bool ComputePool::Core::RunsInPlace(const SequenceTask& task) const {
+  const bool idle = steps_.empty() && sequences_.size() == 0 && free_slots_.size() == slots_.size();
+  if (!idle || WorkRound::Current() != nullptr) return false;
+  const absl::Duration step = task.model->step_costs().Of(task.call.batch_size);
+  return task.call.time_steps * step <= options_.in_place_limit;
 }
 
 ComputePool::Core::Slot* ComputePool::Core::TakeSlot() {
@@ -207,6 +227,13 @@ void ComputePool::Core::TakeSteps(Slot* slot) {
               &slot->tasks);
   slot->model = slot->tasks.front()->model;
   queued_steps_.fetch_sub(static_cast<int64_t>(slot->tasks.size()), std::memory_order_relaxed);
+}
+
+void ComputePool::Core::ReleaseInPlace(Slot* slot) {
+  absl::MutexLock lock(&mu_);
+  Release(slot);
+  // All: the one that a signal finds might be the one that leaves a slice to others.
+  if (WorkReady(SequenceQueue::kAnyWorker)) work_ready_.SignalAll();
 }
 
 void ComputePool::Core::Release(Slot* slot) {

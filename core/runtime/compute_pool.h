@@ -5,7 +5,8 @@
 // two batches, so that neither starves the other. How many workers run one model
 // follows from what its batches cost (step_queue.h); workers without steps share
 // the slices of one sequence (sequence_queue.h). Where nothing else goes on, a
-// few steps run on the thread that submits them, which saves the hand-over.
+// few steps or a short sequence run on the thread that submits them, which saves the
+// hand-over.
 //
 // Thread-safe. The destructor finishes what was submitted, then joins.
 
@@ -34,8 +35,8 @@ class ComputePool : public Executor {
     // its oldest step had waited, how long it ran. May be empty; must be quick.
     std::function<void(const LoadedModel&, int64_t rows, absl::Duration waited, absl::Duration ran)>
         observe_batch;
-    // Steps that cost up to so much run on the thread that submits them, where the
-    // server is idle otherwise. Zero: never.
+    // Steps, and sequences of steps, that cost up to so much run on the thread that
+    // submits them, where the server is idle otherwise. Zero: never.
     absl::Duration in_place_limit;
   };
 

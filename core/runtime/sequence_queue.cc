@@ -118,6 +118,17 @@ std::optional<absl::Status> SequenceQueue::Run(const Turn& turn, int replica_ind
   return turn.run->Close(turn.slice);
 }
 
+absl::Status SequenceQueue::RunAlone(const SequenceTask& task, int replica_index, absl::Time now) {
+  GRUSERVE_RETURN_IF_ERROR(MayBegin(task, now));
+  NetworkReplica& replica = task.model->replica(replica_index);
+  NetworkRun run(task.model->shared_network(), task.call, /*parallelism=*/1);
+  while (!run.done()) {
+    if (task.cancelled.load(std::memory_order_relaxed)) run.Fail(Cancelled());
+    if (!run.done()) GRUSERVE_RETURN_IF_ERROR(run.Advance(replica));
+  }
+  return run.status();
+}
+
 absl::Status SequenceQueue::End(std::vector<Begun>::iterator begun, const absl::Status& status) {
   const JoinedCalls* const joined = begun->task->joined.get();
   tasks_begun_ -= joined == nullptr ? 1 : static_cast<int64_t>(joined->tasks().size());

@@ -74,6 +74,9 @@ class SequenceQueue {
   // Tell.
   std::optional<absl::Status> Finish(const Turn& turn, const absl::Status& status, bool others_are_idle);
 
+  // Runs a task that nobody queued, from begin to end. Needs no lock.
+  static absl::Status RunAlone(const SequenceTask& task, int replica_index, absl::Time now);
+
   // Frees what `task` ran with, and tells it and those that joined it. Needs no lock.
   static void Tell(SequenceTask* task, const absl::Status& status);
 

@@ -35,7 +35,7 @@ class GruColumnsTest : public ::testing::Test {
   static constexpr int64_t kBlock = kHidden / 2;
   static constexpr int64_t kBatch = 3;
 
-  GruColumnsTest() { columns_ = GruColumns::Create(ShapeOf(kInput, kHidden), weights_).value(); }
+  GruColumnsTest() : columns_(ShapeOf(kInput, kHidden), weights_, /*lone_row_block=*/0) {}
 
   // One unit of the next state of row `n`, from the formula.
   double Unit(int64_t n, int64_t unit, const AlignedBuffer& x, const AlignedBuffer& h) const {
@@ -65,19 +65,20 @@ class GruColumnsTest : public ::testing::Test {
                                  .weights_layer = RandomBuffer(random_, kInput * 3 * kHidden, 0.1F),
                                  .weights_iter = RandomBuffer(random_, kHidden * 3 * kHidden, 0.1F),
                                  .bias = RandomBuffer(random_, 4 * kHidden, 0.1F)};
-  std::unique_ptr<const GruColumns> columns_;
+  const GruColumns columns_;
 };
 
 TEST_F(GruColumnsTest, EachBlockGivesItsOwnUnits) {
   const AlignedBuffer x = RandomBuffer(random_, kBatch * kInput, 1.0F);
   const AlignedBuffer h = RandomBuffer(random_, kBatch * kHidden, 1.0F);
-  GruColumns::Workspace workspace = GruColumns::Workspace::Create(*columns_).value();
+  GruColumns::Workspace workspace = GruColumns::Workspace::Create(columns_).value();
+  AlignedBuffer partial(kBlock);
   for (int block = 0; block < GruColumns::kBlocks; ++block) {
     AlignedBuffer projection(kBatch * 3 * kBlock), dst(kBatch * kHidden);
     std::fill(dst.span().begin(), dst.span().end(), 99.0F);
-    ASSERT_TRUE(columns_->Project(weights_, block, kBatch, x.data(), projection.data()).ok());
+    ASSERT_TRUE(columns_.Project(weights_, block, kBatch, x.data(), projection.data(), partial.data()).ok());
     ASSERT_TRUE(
-        columns_->Step(weights_, block, kBatch, projection.data(), h.data(), dst.data(), workspace).ok());
+        columns_.Step(weights_, block, kBatch, projection.data(), h.data(), dst.data(), workspace).ok());
     for (int64_t n = 0; n < kBatch; ++n) {
       for (int64_t unit = 0; unit < kHidden; ++unit) {
         const float got = dst.data()[n * kHidden + unit];
@@ -94,8 +95,8 @@ TEST_F(GruColumnsTest, EachBlockGivesItsOwnUnits) {
 TEST_F(GruColumnsTest, ProjectionsAreThoseOfTheirSteps) {
   constexpr int64_t kSteps = 2 * GruColumns::kMaxProjectedSteps + 7;
   const AlignedBuffer x = RandomBuffer(random_, kSteps * kBatch * kInput, 1.0F);
-  AlignedBuffer alone(kBatch * 3 * kBlock);
-  ColumnProjections projections(*columns_, weights_, kBatch + 1);
+  AlignedBuffer alone(kBatch * 3 * kBlock), partial(kBlock);
+  ColumnProjections projections(columns_, weights_, kBatch + 1);
   projections.Begin(kBatch);
   // Also where one block skips steps, as for a worker that comes late.
   for (int64_t t = 0; t < kSteps; ++t) {
@@ -103,17 +104,20 @@ TEST_F(GruColumnsTest, ProjectionsAreThoseOfTheirSteps) {
       if (block == 1 && t % 11 < 9) continue;
       const float* const got = projections.At(block, t, kSteps, x.data()).value();
       ASSERT_TRUE(
-          columns_->Project(weights_, block, kBatch, x.data() + t * kBatch * kInput, alone.data()).ok());
+          columns_
+              .Project(weights_, block, kBatch, x.data() + t * kBatch * kInput, alone.data(), partial.data())
+              .ok());
       for (int64_t i = 0; i < alone.size(); ++i) ASSERT_NEAR(got[i], alone.data()[i], 1e-5) << t << " " << i;
     }
   }
 }
 
-TEST(GruColumnsFitTest, NeedsWholeRegistersAndAPlainCell) {
+TEST(GruColumnsFitTest, NeedsTwoBlocksAndAPlainCell) {
   EXPECT_TRUE(GruColumns::Fits(ShapeOf(3, 256)));
   EXPECT_TRUE(GruColumns::Fits(ShapeOf(2048, 1760)));
   EXPECT_FALSE(GruColumns::Fits(ShapeOf(256, 64))) << "too small to share";
-  EXPECT_FALSE(GruColumns::Fits(ShapeOf(256, 272))) << "blocks of 136 units";
+  EXPECT_TRUE(GruColumns::Fits(ShapeOf(500, 500)));
+  EXPECT_FALSE(GruColumns::Fits(ShapeOf(256, 273))) << "an odd size";
   GruLayerShape shape = ShapeOf(256, 256);
   shape.cell_kind = CellKind::kResetBefore;
   EXPECT_FALSE(GruColumns::Fits(shape));
@@ -134,7 +138,7 @@ TEST(ColumnTrialTest, IsRememberedWithTheBuckets) {
 
 TEST(GruGatesTest, AddAndFuseInOneOrder) {
   std::mt19937 random(3);
-  for (const int64_t count : {kGateLanes, 7 * kGateLanes}) {
+  for (const int64_t count : {kGateLanes, 7 * kGateLanes, int64_t{5}, 3 * kGateLanes + 9}) {
     std::vector<AlignedBuffer> in;
     for (int i = 0; i < 5; ++i) in.push_back(RandomBuffer(random, count, 1.0F));
     const auto at = [&in](size_t array, int64_t i) { return in[array].data()[i]; };

@@ -10,8 +10,8 @@
 #include "core/base/bf16.h"
 #include "core/engine/dnnl_compat.h"
 #include "core/engine/dnnl_status.h"
+#include "core/engine/kernel_table.h"
 #include "core/engine/omp_threads.h"
-#include "core/engine/primitive_table.h"
 #include "core/engine/scratchpad.h"
 
 namespace gruserve {
@@ -38,7 +38,7 @@ TEST_P(OneUnitTest, FollowsItsFormula) {
   }
   if (lbr) weights.bias.data()[3] = -0.375F;
 
-  PrimitiveTable table = PrimitiveTable::Create(shape, {{Bucket{1, 1}, Bucket{2, 1}}}).value();
+  KernelTable table = KernelTable::Create(shape, {{Bucket{1, 1}, Bucket{2, 1}}}).value();
   AlignedBuffer x(2), h(1), y(2);
   x.data()[0] = 0.75F;
   x.data()[1] = -1.5F;
@@ -83,7 +83,7 @@ TEST(GruPrimitiveTest, Bf16RoundsItsInputs) {
                                                         .weights_iter = drawn(kSize * 3 * kSize),
                                                         .bias = drawn(4 * kSize)})
                                       .value();
-  PrimitiveTable table = PrimitiveTable::Create(shape, {{Bucket{1, 2}}}).value();
+  KernelTable table = KernelTable::Create(shape, {{Bucket{1, 2}}}).value();
   Scratchpad scratchpad(table.scratchpad_bytes());
   AlignedBuffer x = drawn(2 * kSize), h = drawn(2 * kSize), y(2 * kSize), again(2 * kSize);
   ASSERT_TRUE(table.Run(0, {&weights, x.data(), h.data(), y.data(), scratchpad.data()}).ok());
@@ -116,7 +116,7 @@ TEST(GruPrimitiveTest, ImpossibleShapeIsInternal) {
   const absl::Status status = GruPrimitive::Create({.input_size = 4, .hidden_size = -1}, {1, 1}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(status.message()), HasSubstr("hidden_size -1, time_steps 1, batch_size 1"));
-  EXPECT_EQ(PrimitiveTable::Create({.input_size = 4, .hidden_size = -1}, {{Bucket{}}}).status(), status);
+  EXPECT_EQ(KernelTable::Create({.input_size = 4, .hidden_size = -1}, {{Bucket{}}}).status(), status);
 }
 
 TEST(DnnlStatusTest, ErrorsBecomeInternal) {

@@ -1,8 +1,12 @@
-// A fixed-size array of floats on a 64-byte boundary, as oneDNN likes them.
+// A fixed-size array of floats on a 64-byte boundary, as oneDNN likes them. A large one,
+// such as a model's weights, lies in huge pages where Linux has them: what strides
+// through it finds its addresses translated.
 // Move-only. Not thread-safe.
 
 #ifndef GRUSERVE_CORE_BASE_ALIGNED_BUFFER_H_
 #define GRUSERVE_CORE_BASE_ALIGNED_BUFFER_H_
+
+#include <sys/mman.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -25,8 +29,12 @@ class AlignedBuffer {
     const size_t bytes =
         (static_cast<size_t>(size) * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment;
     if (bytes == 0) return;
-    void* memory = std::aligned_alloc(kAlignment, bytes);
+    const bool huge = bytes >= kHugeBytes;
+    const size_t alignment = huge ? kHugePage : kAlignment;
+    void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
     if (memory == nullptr) throw std::bad_alloc();
+    // Advice: nothing is lost where it is refused. The last page, in part, stays small.
+    if (huge) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
     std::memset(memory, 0, bytes);
     data_.reset(static_cast<float*>(memory));
   }
@@ -38,6 +46,9 @@ class AlignedBuffer {
   std::span<const float> span() const { return {data(), static_cast<size_t>(size_)}; }
 
  private:
+  static constexpr size_t kHugePage = size_t{2} << 20;
+  static constexpr size_t kHugeBytes = 2 * kHugePage;
+
   struct Free {
     void operator()(float* memory) const { std::free(memory); }
   };

@@ -1,6 +1,7 @@
 #include "core/runtime/compute_pool.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cassert>
 #include <cstddef>
@@ -24,6 +25,11 @@ namespace {
 
 // With no other step for so long, beside the time of four steps, the server is idle.
 constexpr absl::Duration kQuiet = absl::Microseconds(200);
+
+// Among so few sessions, whose steps together cost no more than handing one over and
+// its answer back, batches stay small, and each step is done sooner where it comes.
+constexpr size_t kFew = 16;
+constexpr absl::Duration kHandOver = absl::Microseconds(50);
 
 }  // namespace
 
@@ -70,6 +76,8 @@ class ComputePool::Core : public StepPublisher {
     if (idle_workers_ == 0 || free_slots_.empty()) sequences_.SendHelpAway();
     WakeWorker();
   }
+  // How many rounds came since that of `state`, kFew where that is long ago; notes it.
+  int64_t StepsSince(const float* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Whether steps that a caller brings run on its thread.
   bool RunsInPlace(const StepTask& first, int64_t rows, bool alone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool RunsInPlace(const SequenceTask& task) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -92,8 +100,9 @@ class ComputePool::Core : public StepPublisher {
   std::vector<Slot*> free_slots_ ABSL_GUARDED_BY(mu_);
   StepQueue steps_ ABSL_GUARDED_BY(mu_);
   SequenceQueue sequences_ ABSL_GUARDED_BY(mu_);
-  // The caller's round before this one: the state of its first step, and when it came.
-  const float* last_state_ ABSL_GUARDED_BY(mu_) = nullptr;
+  // The callers' rounds before this one: the states of their first steps, the last one
+  // at the end, and when that came.
+  std::array<const float*, kFew> recent_ ABSL_GUARDED_BY(mu_) = {};
   absl::Time last_time_ ABSL_GUARDED_BY(mu_);
 };
 
@@ -200,12 +209,21 @@ void ComputePool::Core::Publish(TaskQueue<StepTask> steps, bool from_caller) {
 
 bool ComputePool::Core::RunsInPlace(const StepTask& first, int64_t rows, bool alone) {
   const float* const state = first.rows.front().state;
-  const bool again = std::exchange(last_state_, state) == state;
+  const int64_t between = StepsSince(state);
   const absl::Duration quiet = first.queued_at - std::exchange(last_time_, first.queued_at);
-  if (!alone || !steps_.ready() || free_slots_.empty()) return false;
+  if (!alone || !steps_.ready() || free_slots_.empty() || rows > BucketSet::kMaxBatchSize) return false;
   const absl::Duration cost = first.model->step_costs().Of(rows);
-  return cost <= options_.in_place_limit && rows <= BucketSet::kMaxBatchSize &&
-         (again || quiet >= 4 * cost + kQuiet);
+  if (cost > options_.in_place_limit) return false;
+  const bool few = between < static_cast<int64_t>(kFew) && between * cost <= kHandOver;
+  return few || quiet >= 4 * cost + kQuiet;
+}
+
+int64_t ComputePool::Core::StepsSince(const float* state) {
+  const auto last = std::find(recent_.rbegin(), recent_.rend(), state);
+  const int64_t between = last - recent_.rbegin();
+  std::shift_left(recent_.begin(), recent_.end(), 1);
+  recent_.back() = state;
+  return between;
 }
 
 bool ComputePool::Core::RunsInPlace(const SequenceTask& task) const {

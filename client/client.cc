@@ -218,6 +218,55 @@ absl::StatusOr<SessionInfo> Client::CloseSession(const std::string& session_id,
   return DecodeSessionInfo(response.session());
 }
 
+absl::StatusOr<SessionInfo> Client::EvictSession(const std::string& session_id,
+                                                 const CallOptions& call) const {
+  v1::EvictSessionRequest request;
+  request.set_session_id(session_id);
+  v1::EvictSessionResponse response;
+  GRUSERVE_RETURN_IF_ERROR(
+      core_->Call(core_->sessions.get(), &v1::SessionService::Stub::EvictSession, request, &response, call));
+  return DecodeSessionInfo(response.session());
+}
+
+absl::StatusOr<SessionExport> Client::ExportSession(const std::string& session_id,
+                                                    const CallOptions& call) const {
+  v1::ExportSessionRequest request;
+  request.set_session_id(session_id);
+  v1::ExportSessionResponse response;
+  GRUSERVE_RETURN_IF_ERROR(
+      core_->Call(core_->sessions.get(), &v1::SessionService::Stub::ExportSession, request, &response, call));
+  return SessionExport{DecodeSessionInfo(response.session()), std::move(*response.mutable_checkpoint())};
+}
+
+absl::StatusOr<SessionInfo> Client::ImportSession(const std::string& checkpoint, const ImportOptions& options,
+                                                  const CallOptions& call) const {
+  v1::ImportSessionRequest request;
+  request.set_checkpoint(checkpoint);
+  request.set_session_id(options.session_id);
+  if (options.model) EncodeModelSpec(*options.model, request.mutable_model());
+  request.set_durability(EncodeDurability(options.durability));
+  v1::ImportSessionResponse response;
+  GRUSERVE_RETURN_IF_ERROR(
+      core_->Call(core_->sessions.get(), &v1::SessionService::Stub::ImportSession, request, &response, call));
+  return DecodeSessionInfo(response.session());
+}
+
+absl::StatusOr<std::vector<SessionInfo>> Client::ForkSession(const std::string& session_id,
+                                                             const ForkOptions& options,
+                                                             const CallOptions& call) const {
+  v1::ForkSessionRequest request;
+  request.set_session_id(session_id);
+  request.set_count(options.count);
+  request.mutable_fork_ids()->Assign(options.fork_ids.begin(), options.fork_ids.end());
+  request.set_durability(EncodeDurability(options.durability));
+  v1::ForkSessionResponse response;
+  GRUSERVE_RETURN_IF_ERROR(
+      core_->Call(core_->sessions.get(), &v1::SessionService::Stub::ForkSession, request, &response, call));
+  std::vector<SessionInfo> forks;
+  for (const v1::SessionInfo& info : response.sessions()) forks.push_back(DecodeSessionInfo(info));
+  return forks;
+}
+
 absl::StatusOr<StepResult> Client::Step(const std::string& session_id, const Tensor& input,
                                         const StepOptions& step, const CallOptions& call) const {
   v1::StepRequest request;

@@ -92,6 +92,11 @@ struct SessionSnapshot {
   std::vector<NamedTensor> states;  // or these, of a model of several.
 };
 
+struct SessionExport {
+  SessionInfo info;        // As it was then.
+  std::string checkpoint;  // For ImportSession, here or elsewhere.
+};
+
 enum class HealthStatus { kUnknown, kServing, kNotServing };
 
 class Client {
@@ -115,6 +120,17 @@ class Client {
   absl::StatusOr<std::vector<SessionInfo>> ListSessions(const std::string& model = "",
                                                         const CallOptions& call = {}) const;
   absl::StatusOr<SessionInfo> CloseSession(const std::string& session_id, const CallOptions& call = {}) const;
+  // Drops an idle session from memory; what is stored of it stays.
+  absl::StatusOr<SessionInfo> EvictSession(const std::string& session_id, const CallOptions& call = {}) const;
+  // Copies of a session, attached or not, between two operations: as bytes, from bytes,
+  // and as new sessions on this server, all or none.
+  absl::StatusOr<SessionExport> ExportSession(const std::string& session_id,
+                                              const CallOptions& call = {}) const;
+  absl::StatusOr<SessionInfo> ImportSession(const std::string& checkpoint, const ImportOptions& options = {},
+                                            const CallOptions& call = {}) const;
+  absl::StatusOr<std::vector<SessionInfo>> ForkSession(const std::string& session_id,
+                                                       const ForkOptions& options = {},
+                                                       const CallOptions& call = {}) const;
   absl::StatusOr<StepResult> Step(const std::string& session_id, const Tensor& input,
                                   const StepOptions& step = {}, const CallOptions& call = {}) const;
 

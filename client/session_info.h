@@ -45,6 +45,20 @@ struct OpenOptions {
   std::optional<RealTimeContract> real_time;
 };
 
+// What ImportSession opens.
+struct ImportOptions {
+  std::string session_id;          // Empty: the server mints one.
+  std::optional<ModelSpec> model;  // To go on with; absent: the one of the checkpoint, with the same weights.
+  Durability durability = Durability::kServerDefault;
+};
+
+// What ForkSession opens.
+struct ForkOptions {
+  int count = 1;
+  std::vector<std::string> fork_ids;                   // As many as `count`; none: the server mints them.
+  Durability durability = Durability::kServerDefault;  // The server's default: as the session has it.
+};
+
 struct SessionInfo {
   std::string session_id;
   ModelSpec model;
@@ -56,7 +70,10 @@ struct SessionInfo {
   uint64_t max_undurable = 0;
   bool attached = false;
   int64_t memory_bytes = 0;
-  absl::Duration idle;
+  absl::Duration age;           // On this server.
+  absl::Duration idle;          // Since its last operation was done.
+  absl::Duration last_latency;  // Of that, from its arrival to its result.
+  int64_t queued = 0;           // Operations that wait or run now.
   Durability durability = Durability::kServerDefault;
   std::optional<RealTimeContract> real_time;
   int64_t late_steps = 0;

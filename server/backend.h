@@ -10,6 +10,7 @@
 #include "core/runtime/executor.h"
 #include "core/runtime/model_repository.h"
 #include "core/session/session_table.h"
+#include "core/store/checkpoint_seal.h"
 #include "server/call_gate.h"
 #include "server/call_observer.h"
 #include "server/metrics.h"
@@ -25,6 +26,7 @@ struct Backend {
   ModelRepository* models = nullptr;
   SessionTable* sessions = nullptr;
   SessionOpener* opener = nullptr;
+  const CheckpointSeal* seal = nullptr;
   Executor* executor = nullptr;
   Clock* clock = nullptr;
   Metrics* metrics = nullptr;

@@ -134,6 +134,10 @@ void AddStore(OptionList& list, ServerOptions& options) {
   list.Add("store-user", options.store_user, "Redis' user. Empty: its default one.");
   list.Add("store-password", options.store_password,
            "Of Redis; better given as GRUSERVE_STORE_PASSWORD. --print-config hides it.");
+  list.Add(
+      "seal-key-file", options.seal_key_file,
+      "A file of at least 32 bytes: exported sessions are sealed with it, and only such are imported, so "
+      "that clients may carry them.");
   list.Add("default-durability", options.default_durability,
            "async, sync or none: of sessions that do not say, where there is a store.");
   list.AddDuration("checkpoint-interval", options.checkpoint_interval,

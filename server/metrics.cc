@@ -60,6 +60,7 @@ std::vector<MetricFamily> SessionFamilies(const SessionTable::Counters& sessions
               {{Label("cause", "closed"), sessions.closed},
                {Label("cause", "idle"), sessions.evicted_idle},
                {Label("cause", "grace"), sessions.evicted_grace},
+               {Label("cause", "demand"), sessions.evicted_on_demand},
                {Label("cause", "fenced"), sessions.fenced}}),
       Sampled("gruserve_sessions_refused_total", "Opens refused, by cause.", MetricType::Counter,
               {{Label("cause", "budget"), sessions.refused_budget}}),

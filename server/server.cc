@@ -116,6 +116,7 @@ struct Server::Rooms {
   std::unique_ptr<ComputePool> pool;
   std::unique_ptr<SessionTable> sessions;
   std::unique_ptr<SessionOpener> opener;
+  CheckpointSeal seal;
   std::unique_ptr<SessionReaper> reaper;
   std::unique_ptr<InferenceService> inference_service;
   std::unique_ptr<SessionService> session_service;
@@ -171,6 +172,9 @@ absl::Status Server::Rooms::Build() {
   models = std::make_unique<ModelRepository>(options.repository, pool->num_workers(),
                                              ParseComputeDtype(options.compute_dtype).value());
   GRUSERVE_RETURN_IF_ERROR(BuildStore());
+  if (!options.seal_key_file.empty()) {
+    GRUSERVE_ASSIGN_OR_RETURN(seal, CheckpointSeal::FromFile(options.seal_key_file));
+  }
   SessionTable::Options table_options = TableOptions(options, pool->num_workers());
   table_options.keeper = writer.get();
   sessions = std::make_unique<SessionTable>(table_options, pool.get(), clock);
@@ -184,6 +188,7 @@ absl::Status Server::Rooms::Build() {
   backend.models = models.get();
   backend.sessions = sessions.get();
   backend.opener = opener.get();
+  backend.seal = &seal;
   backend.executor = pool.get();
   backend.clock = clock;
   backend.metrics = &metrics;

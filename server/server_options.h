@@ -70,6 +70,8 @@ struct ServerOptions {
   int64_t max_undurable_steps = 4096;
   // Refuses to resume what other kernels computed, instead of going on with other bits.
   bool require_bit_exact = false;
+  // A file whose bytes seal exported sessions. Empty: they are not sealed.
+  std::string seal_key_file;
 
   // Of the workers' time, 0 to 0.9: how much may be promised to sessions with a
   // real-time contract. 0: none is given.

@@ -165,10 +165,7 @@ absl::Status CheckOpenTerms(const v1::OpenSession& open, const std::string& pref
     return absl::InvalidArgumentError(
         absl::StrCat(prefix, "mode is ", static_cast<int>(open.mode()), ", a value from 0 to 3 is wanted"));
   }
-  if (!v1::Durability_IsValid(open.durability())) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        prefix, "durability is ", static_cast<int>(open.durability()), ", a value from 0 to 3 is wanted"));
-  }
+  GRUSERVE_RETURN_IF_ERROR(DecodeDurability(open.durability(), prefix).status());
   if (open.remember_steps() > kMostRememberedSteps) {
     return absl::InvalidArgumentError(absl::StrCat(prefix, "remember_steps is ", open.remember_steps(),
                                                    ", 0 to ", kMostRememberedSteps, " are wanted"));
@@ -191,6 +188,16 @@ absl::Status CheckOpenTerms(const v1::OpenSession& open, const std::string& pref
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::optional<Durability>> DecodeDurability(v1::Durability durability,
+                                                           const std::string& prefix) {
+  if (!v1::Durability_IsValid(durability)) {
+    return absl::InvalidArgumentError(absl::StrCat(prefix, "durability is ", static_cast<int>(durability),
+                                                   ", a value from 0 to 3 is wanted"));
+  }
+  if (durability == v1::DURABILITY_UNSPECIFIED) return std::nullopt;
+  return static_cast<Durability>(durability);
+}
+
 OpenSessionOptions DecodeOpenTerms(const v1::OpenSession& open) {
   OpenSessionOptions options;
   options.id = open.session_id();
@@ -199,9 +206,7 @@ OpenSessionOptions DecodeOpenTerms(const v1::OpenSession& open) {
   options.close_with_stream = open.close_with_stream();
   options.take_over = open.take_over();
   options.remember_steps = open.remember_steps();
-  if (open.durability() != v1::DURABILITY_UNSPECIFIED) {
-    options.durability = static_cast<Durability>(open.durability());
-  }
+  options.durability = DecodeDurability(open.durability(), "").value();
   if (open.has_real_time()) {
     const absl::Duration period = absl::Microseconds(open.real_time().period_us());
     const int64_t deadline_us = open.real_time().deadline_us();
@@ -319,6 +324,9 @@ v1::SessionInfo EncodeInfo(const SessionDescription& description) {
   info.set_max_undurable(static_cast<uint64_t>(description.max_undurable));
   info.set_input_digest(description.input_digest);
   info.set_bit_exact(description.bit_exact);
+  info.set_age_ms(absl::ToInt64Milliseconds(description.age));
+  info.set_queued(description.queued);
+  info.set_last_latency_us(absl::ToInt64Microseconds(description.last_latency));
   info.set_remember_steps(static_cast<uint32_t>(description.remember_steps));
   if (description.real_time.has_value()) {
     info.mutable_real_time()->set_period_us(absl::ToInt64Microseconds(description.real_time->period));

@@ -5,6 +5,7 @@
 #define GRUSERVE_SERVER_SESSION_CODEC_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -34,6 +35,10 @@ absl::Status CheckOpenTerms(const v1::OpenSession& open, const std::string& pref
 
 // The fields of `open` that need no model.
 OpenSessionOptions DecodeOpenTerms(const v1::OpenSession& open);
+
+// Absent where nothing is said; InvalidArgument for a value that is not known.
+absl::StatusOr<std::optional<Durability>> DecodeDurability(v1::Durability durability,
+                                                           const std::string& prefix);
 
 // InvalidArgument where a request names no session.
 absl::Status CheckSessionId(const std::string& id);

@@ -27,7 +27,8 @@ SessionReaper::~SessionReaper() {
 absl::Time SessionReaper::Pass() {
   const absl::Time next = table_->Expire();
   const SessionTable::Counters counters = table_->counters();
-  const int64_t ended = counters.closed + counters.evicted_idle + counters.evicted_grace;
+  const int64_t ended =
+      counters.closed + counters.evicted_idle + counters.evicted_grace + counters.evicted_on_demand;
   {
     const absl::MutexLock lock(&mu_);
     if (ended - ended_at_last_trim_ < kSessionsPerTrim) return next;

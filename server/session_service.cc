@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "server/session_copies.h"
 #include "server/state_codec.h"
 #include "server/tenants.h"
 #include "server/tensor_codec.h"
@@ -130,6 +131,36 @@ grpc::ServerUnaryReactor* SessionService::CloseSession(grpc::CallbackServerConte
                            call->Complete(result.status);
                          }));
   return call;
+}
+
+grpc::ServerUnaryReactor* SessionService::EvictSession(grpc::CallbackServerContext*,
+                                                       const v1::EvictSessionRequest* request,
+                                                       v1::EvictSessionResponse* response) {
+  return AnswerNow(backend_->observer, "EvictSession", [&]() -> absl::Status {
+    GRUSERVE_RETURN_IF_ERROR(CheckSessionId(request->session_id()));
+    GRUSERVE_ASSIGN_OR_RETURN(const SessionDescription ended,
+                              backend_->sessions->Evict(request->session_id()));
+    *response->mutable_session() = EncodeInfo(ended);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* SessionService::ExportSession(grpc::CallbackServerContext*,
+                                                        const v1::ExportSessionRequest* request,
+                                                        v1::ExportSessionResponse* response) {
+  return StartExport(*backend_, *request, response);
+}
+
+grpc::ServerUnaryReactor* SessionService::ImportSession(grpc::CallbackServerContext* context,
+                                                        const v1::ImportSessionRequest* request,
+                                                        v1::ImportSessionResponse* response) {
+  return StartImport(*backend_, backend_->tenants->Of(*context), *request, response);
+}
+
+grpc::ServerUnaryReactor* SessionService::ForkSession(grpc::CallbackServerContext* context,
+                                                      const v1::ForkSessionRequest* request,
+                                                      v1::ForkSessionResponse* response) {
+  return StartFork(*backend_, backend_->tenants->Of(*context), *request, response);
 }
 
 }  // namespace gruserve::server

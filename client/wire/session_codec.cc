@@ -27,20 +27,6 @@ v1::OpenMode EncodeMode(OpenMode mode) {
   return v1::OPEN_MODE_UNSPECIFIED;
 }
 
-v1::Durability EncodeDurability(Durability durability) {
-  switch (durability) {
-    case Durability::kServerDefault:
-      return v1::DURABILITY_UNSPECIFIED;
-    case Durability::kNone:
-      return v1::DURABILITY_NONE;
-    case Durability::kAsync:
-      return v1::DURABILITY_ASYNC;
-    case Durability::kSync:
-      return v1::DURABILITY_SYNC;
-  }
-  return v1::DURABILITY_UNSPECIFIED;
-}
-
 Durability DecodeDurability(v1::Durability durability) {
   switch (durability) {
     case v1::DURABILITY_NONE:
@@ -90,6 +76,20 @@ const std::string& ClientInstance() {
 
 }  // namespace
 
+v1::Durability EncodeDurability(Durability durability) {
+  switch (durability) {
+    case Durability::kServerDefault:
+      return v1::DURABILITY_UNSPECIFIED;
+    case Durability::kNone:
+      return v1::DURABILITY_NONE;
+    case Durability::kAsync:
+      return v1::DURABILITY_ASYNC;
+    case Durability::kSync:
+      return v1::DURABILITY_SYNC;
+  }
+  return v1::DURABILITY_UNSPECIFIED;
+}
+
 void EncodeOpen(const OpenOptions& options, v1::OpenSession* proto) {
   proto->set_session_id(options.session_id);
   if (!options.model.name.empty()) EncodeModelSpec(options.model, proto->mutable_model());
@@ -125,6 +125,9 @@ SessionInfo DecodeSessionInfo(const v1::SessionInfo& proto) {
   info.remember_steps = proto.remember_steps();
   info.input_digest = proto.input_digest();
   info.bit_exact = proto.bit_exact();
+  info.age = absl::Milliseconds(proto.age_ms());
+  info.queued = proto.queued();
+  info.last_latency = absl::Microseconds(proto.last_latency_us());
   if (proto.has_real_time()) {
     info.real_time = RealTimeContract{absl::Microseconds(proto.real_time().period_us()),
                                       absl::Microseconds(proto.real_time().deadline_us())};

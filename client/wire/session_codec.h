@@ -14,6 +14,7 @@ namespace gruserve::client {
 
 // Adds this process's `client_instance`, by which it may resume its own sessions.
 void EncodeOpen(const OpenOptions& options, v1::OpenSession* proto);
+v1::Durability EncodeDurability(Durability durability);
 SessionInfo DecodeSessionInfo(const v1::SessionInfo& proto);
 
 void EncodeStep(const Tensor& input, const StepOptions& options, v1::StepInput* proto);

@@ -77,13 +77,18 @@ absl::Status CheckModel(const LoadedModel& model, const Checkpoint& stored) {
 // What a session begins with that would be opened with `options`. REQUIRES: they are valid.
 Checkpoint FirstCheckpoint(const OpenSessionOptions& options, Durability durability) {
   const LoadedModel& model = *options.model;
-  SessionState state(&model, std::max<int64_t>(options.batch_size, 1));
-  if (!options.h_0.empty()) state.Set(options.h_0);
-  Checkpoint checkpoint = CheckpointForm(model, options.batch_size);
-  checkpoint.remember_steps = static_cast<uint32_t>(options.remember_steps);
+  Checkpoint checkpoint;
+  if (options.start != nullptr) {
+    checkpoint = *options.start;
+  } else {
+    SessionState state(&model, std::max<int64_t>(options.batch_size, 1));
+    if (!options.h_0.empty()) state.Set(options.h_0);
+    checkpoint = CheckpointForm(model, options.batch_size);
+    checkpoint.remember_steps = static_cast<uint32_t>(options.remember_steps);
+    checkpoint.state = state.Get();
+  }
   checkpoint.durability = durability;
   checkpoint.input_digest = FirstInputDigest(options.id, model.weights_sha256());
-  checkpoint.state = state.Get();
   return checkpoint;
 }
 
@@ -99,6 +104,11 @@ absl::Status SessionOpener::CheckDurability(std::optional<Durability> durability
 void SessionOpener::Open(OpenSessionOptions options, OpenDone done) {
   if (const absl::Status status = CheckDurability(options.durability); !status.ok()) {
     done(status);
+    return;
+  }
+  if (!options.bit_exact && options_.require_bit_exact) {
+    done(absl::FailedPreconditionError(
+        "the checkpoint was computed by other weights or kernels, this server requires equal bits"));
     return;
   }
   absl::StatusOr<std::shared_ptr<Session>> live = table_->CheckOpen(options);
@@ -152,7 +162,9 @@ void SessionOpener::OpenStored(OpenSessionOptions options, const std::shared_ptr
   request.owner = opening.owner;
   request.ttl = writer_->ttl();
   if (request.mode != AcquireMode::kResume) {
-    request.first_checkpoint = EncodeCheckpoint(FirstCheckpoint(opening.options, opening.mode));
+    const auto first = std::make_shared<const Checkpoint>(FirstCheckpoint(opening.options, opening.mode));
+    request.first_checkpoint = EncodeCheckpoint(*first);
+    if (opening.options.start != nullptr) opening.options.start = first;
   }
   writer_->Acquire(std::move(request), [this, opening = std::move(opening)](Acquired acquired) mutable {
     OnAcquired(std::move(opening), std::move(acquired));
@@ -187,16 +199,14 @@ void SessionOpener::OnAcquired(Opening opening, Acquired acquired) {
     opening.done(StatusOf(options.id, acquired));
     return;
   }
-  bool bit_exact = true;
   if (!acquired.created) {
-    const absl::StatusOr<bool> restored = Restore(*std::move(acquired.checkpoint), &options);
+    const absl::Status restored = Restore(*std::move(acquired.checkpoint), &options);
     if (!restored.ok()) {
-      opening.done(restored.status());
+      opening.done(restored);
       return;
     }
-    bit_exact = *restored;
   }
-  OpenAcquired(std::move(opening), claim, bit_exact);
+  OpenAcquired(std::move(opening), claim, acquired.created);
 }
 
 void SessionOpener::OnAbsent(Opening opening, const std::shared_ptr<Session>& live) {
@@ -223,12 +233,11 @@ void SessionOpener::ResumeLive(Opening opening, Session& live, const StoreClaim&
   opening.done(table_->Open(std::move(opening.options)));
 }
 
-void SessionOpener::OpenAcquired(Opening opening, const StoreClaim& claim, bool bit_exact) {
+void SessionOpener::OpenAcquired(Opening opening, const StoreClaim& claim, bool created) {
   OpenSessionOptions& options = opening.options;
-  const Durability mode = options.start != nullptr ? options.start->durability : opening.mode;
+  const Durability mode = created ? opening.mode : options.start->durability;
   options.mode = OpenMode::kCreate;
-  options.durable = DurableTerms{mode, claim, options_.max_undurable, bit_exact};
-  const bool created = options.start == nullptr;
+  options.durable = DurableTerms{mode, claim, options_.max_undurable};
   absl::StatusOr<std::shared_ptr<Session>> session = table_->Open(std::move(options));
   if (session.ok()) {
     writer_->KeepAlive(*session);
@@ -238,13 +247,13 @@ void SessionOpener::OpenAcquired(Opening opening, const StoreClaim& claim, bool 
   opening.done(std::move(session));
 }
 
-absl::StatusOr<bool> SessionOpener::Restore(Checkpoint checkpoint, OpenSessionOptions* options) const {
+absl::Status SessionOpener::Restore(Checkpoint checkpoint, OpenSessionOptions* options) const {
   GRUSERVE_RETURN_IF_ERROR(CheckStored(*options, checkpoint));
   GRUSERVE_ASSIGN_OR_RETURN(options->model, find_model_(checkpoint.model_name, checkpoint.model_version));
   GRUSERVE_RETURN_IF_ERROR(CheckModel(*options->model, checkpoint));
   const std::string& kernels = options->model->network().kernel_fingerprint();
-  const bool bit_exact = kernels == checkpoint.kernel_fingerprint;
-  if (!bit_exact && options_.require_bit_exact) {
+  options->bit_exact = kernels == checkpoint.kernel_fingerprint;
+  if (!options->bit_exact && options_.require_bit_exact) {
     return absl::FailedPreconditionError(absl::StrCat(
         "session \"", options->id, "\" was computed by kernels \"", checkpoint.kernel_fingerprint,
         "\", this server has \"", kernels, "\", and requires equal bits"));
@@ -254,7 +263,7 @@ absl::StatusOr<bool> SessionOpener::Restore(Checkpoint checkpoint, OpenSessionOp
   options->durability = std::nullopt;
   options->h_0.clear();
   options->start = std::make_shared<const Checkpoint>(std::move(checkpoint));
-  return bit_exact;
+  return absl::OkStatus();
 }
 
 }  // namespace gruserve

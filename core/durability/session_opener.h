@@ -38,7 +38,8 @@ class SessionOpener {
   SessionOpener(Options options, SessionTable* table, FindModel find_model, StoreWriter* writer)
       : options_(options), table_(table), find_model_(std::move(find_model)), writer_(writer) {}
 
-  // As SessionTable::Open, for stored sessions too:
+  // As SessionTable::Open, for stored sessions too, and for new ones that go on from
+  // `options.start`:
   //   AlreadyExists      CREATE of an id that the store has
   //   FailedPrecondition durability without a store; the stored session's model is not
   //                      here, or has other weights; other kernels, where bits must be equal
@@ -66,12 +67,11 @@ class SessionOpener {
   void OnAcquired(Opening opening, Acquired acquired);
   void OnAbsent(Opening opening, const std::shared_ptr<Session>& live);
   // Opens what was acquired under `claim`, with the terms of `opening.options`.
-  void OpenAcquired(Opening opening, const StoreClaim& claim, bool bit_exact);
+  void OpenAcquired(Opening opening, const StoreClaim& claim, bool created);
   // Goes on in `live`, whose record this server had all the time.
   void ResumeLive(Opening opening, Session& live, const StoreClaim& claim);
-  // Turns the options into those to make the session of `checkpoint` with, and says
-  // whether its bits go on as they were.
-  absl::StatusOr<bool> Restore(Checkpoint checkpoint, OpenSessionOptions* options) const;
+  // Turns the options into those to make the session of `checkpoint` with.
+  absl::Status Restore(Checkpoint checkpoint, OpenSessionOptions* options) const;
   // The session `id`, where it is live.
   std::shared_ptr<Session> FindLive(const std::string& id) const;
 

@@ -1,4 +1,5 @@
-// The part of a checkpoint that a session's model and batch decide.
+// The part of a checkpoint that a session's model and batch decide, and checkpoints
+// that come from elsewhere.
 // Thread-safe: no state.
 
 #ifndef GRUSERVE_CORE_SESSION_CHECKPOINT_FORM_H_
@@ -6,6 +7,7 @@
 
 #include <cstdint>
 
+#include "absl/status/statusor.h"
 #include "core/runtime/loaded_model.h"
 #include "core/store/checkpoint.h"
 
@@ -13,6 +15,11 @@ namespace gruserve {
 
 // At step 0, with no state. `batch_size` 0 is unbatched.
 Checkpoint CheckpointForm(const LoadedModel& model, int64_t batch_size);
+
+// `from`, of any origin, as what a new session of `model` goes on from: of that model
+// and its kernels, nobody's record. InvalidArgument where a part of it does not fit the
+// others; FailedPrecondition where the model has other hidden states, or cannot step.
+absl::StatusOr<Checkpoint> AdoptCheckpoint(Checkpoint from, const LoadedModel& model);
 
 }  // namespace gruserve
 

@@ -16,8 +16,8 @@
 
 namespace gruserve {
 
-// Which time ran out.
-enum class EvictionCause { kIdle, kGrace };
+// Which time ran out, or that it was asked for.
+enum class EvictionCause { kIdle, kGrace, kDemand };
 
 class EvictedIds {
  public:

@@ -25,6 +25,7 @@ Session::Session(Options options, const std::vector<float>& h_0,
       model_(std::move(options.model)),
       batch_size_(options.batch_size),
       remember_steps_(static_cast<int32_t>(options.remember_steps)),
+      bit_exact_(options.bit_exact),
       tenant_(options.tenant),
       surroundings_(std::move(surroundings)),
       state_(model_.get(), rows()),
@@ -32,7 +33,8 @@ Session::Session(Options options, const std::vector<float>& h_0,
       real_time_(std::move(options.real_time)),
       durability_(std::move(options.durability)),
       holder_(options.holder),
-      last_done_ns_(absl::ToUnixNanos(surroundings_->clock->Now())),
+      opened_ns_(absl::ToUnixNanos(surroundings_->clock->Now())),
+      last_done_ns_(opened_ns_),
       close_with_stream_(options.close_with_stream) {
   if (!h_0.empty()) state_.Set(h_0);
   const absl::MutexLock lock(&mu_);
@@ -174,9 +176,10 @@ SessionDescription Session::DescribeLocked() const {
     description.durable_step = durability_->durable_step;
     description.max_undurable = durability_->max_undurable;
     description.input_digest = durability_->input_digest;
-    description.bit_exact = durability_->bit_exact;
   }
+  description.bit_exact = bit_exact_;
   description.max_inflight = surroundings_->max_inflight;
+  description.queued = in_flight_;
   description.attached = holder_ != nullptr;
   description.remember_steps = remember_steps_;
   description.memory_bytes = memory_bytes();
@@ -184,7 +187,10 @@ SessionDescription Session::DescribeLocked() const {
     description.real_time = real_time_->clock.contract();
     description.late_steps = real_time_->clock.late_steps();
   }
-  description.idle = in_flight_ > 0 ? absl::ZeroDuration() : surroundings_->clock->Now() - last_done();
+  const absl::Time now = surroundings_->clock->Now();
+  description.age = now - absl::FromUnixNanos(opened_ns_);
+  description.idle = in_flight_ > 0 ? absl::ZeroDuration() : now - last_done();
+  description.last_latency = absl::Microseconds(last_latency_us_);
   return description;
 }
 
@@ -301,6 +307,13 @@ bool Session::Replay(SessionActivity& activity) {
   return true;
 }
 
+void Session::NoteLatency(const SessionOp& op) {
+  if (op.received == absl::Time()) return;
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  const int64_t us = absl::ToInt64Microseconds(last_done() - op.received);
+  last_latency_us_ = static_cast<int32_t>(std::clamp<int64_t>(us, 0, kMost));
+}
+
 void Session::Complete(SessionActivity& activity) {
   QueuedOp& current = activity.current;
   SessionOpResult& result = activity.result;
@@ -316,14 +329,14 @@ void Session::Complete(SessionActivity& activity) {
     if (ran) Apply(activity);
     if (activity.allowed && !ran) ledger_.Failed();
     Touch();
+    NoteLatency(current.op);
     if (last_done() > activity.due && real_time_ != nullptr) real_time_->CountLate();
     result.expected_step = ledger_.next();
     if (durability_ != nullptr) follow = Note(activity, ran && LogPlaces(current.op) > 0);
     if (current.in_flight && follow < Follow::kHold) --in_flight_;
   }
   if (follow == Follow::kGiveAndTell) surroundings_->keeper->OnMoved(shared_from_this());
-  if (follow == Follow::kHoldAndWrite)
-    surroundings_->keeper->OnCheckpoint(shared_from_this(), MakeCheckpoint());
+  if (follow == Follow::kHoldAndWrite) surroundings_->keeper->OnCheckpoint(shared_from_this(), MakeRecord());
   if (follow >= Follow::kHold) {
     DeliverHeld();
   } else if (current.sink != nullptr) {

@@ -49,10 +49,13 @@ struct SessionDescription {
   uint64_t input_digest = 0;  // Of all before `next_step`; 0 without a store.
   bool bit_exact = true;      // Its bits go on as they were before a restart.
   int64_t max_inflight = 0;
+  int64_t queued = 0;  // Operations that wait or run.
   bool attached = false;
   int64_t remember_steps = 0;
   int64_t memory_bytes = 0;
-  absl::Duration idle;
+  absl::Duration age;           // On this server.
+  absl::Duration idle;          // Since its last operation was done.
+  absl::Duration last_latency;  // Of that, from its arrival on.
   std::optional<RealTimeContract> real_time;
   int64_t late_steps = 0;  // Answered after they were due.
 };
@@ -106,6 +109,8 @@ class Session : public std::enable_shared_from_this<Session> {
     Tenant* tenant = nullptr;
     bool close_with_stream = false;
     int64_t remember_steps = 0;  // Places of the log whose responses are kept.
+    // What it goes on from was computed by the kernels and weights that go on.
+    bool bit_exact = true;
     // Null: nothing outlives the server.
     std::unique_ptr<SessionDurability> durability;
     // Where it goes on from; null: from the beginning. Outlives the constructor.
@@ -154,6 +159,11 @@ class Session : public std::enable_shared_from_this<Session> {
   void ReadState(ReadDone done) ABSL_LOCKS_EXCLUDED(mu_);
 
   // The same of all that it takes to go on elsewhere; nothing where the session ended.
+  using CopyDone = std::function<void(SessionDescription, std::optional<Checkpoint>)>;
+  void Copy(CopyDone done) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // For the keeper: a copy for the session's record. It is told from now on where the
+  // session moves again.
   using CheckpointDone = std::function<void(std::optional<Checkpoint>)>;
   void TakeCheckpoint(CheckpointDone done) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -220,6 +230,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void DeliverHeld() ABSL_LOCKS_EXCLUDED(mu_);
   // Moves `queued` to the queue; answers the activity where the caller has become the pump.
   SessionActivity* Enqueue(QueuedOp& queued) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // How long `op`, which is done now, took.
+  void NoteLatency(const SessionOp& op) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Notes that something was done now.
   void Touch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     last_done_ns_ = absl::ToUnixNanos(surroundings_->clock->Now());
@@ -246,7 +258,8 @@ class Session : public std::enable_shared_from_this<Session> {
   // Enters what ran into the log.
   void Apply(const SessionActivity& activity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Complete(SessionActivity& activity) ABSL_LOCKS_EXCLUDED(mu_);
-  Checkpoint MakeCheckpoint() ABSL_LOCKS_EXCLUDED(mu_);
+  Checkpoint MakeCheckpoint() const ABSL_LOCKS_EXCLUDED(mu_);
+  Checkpoint MakeRecord() ABSL_LOCKS_EXCLUDED(mu_);
   // What is to be done about a result, once the lock is free.
   enum class Follow { kGive, kGiveAndTell, kHold, kHoldAndWrite };
   // Enters `activity`'s result in the session's durability.
@@ -257,6 +270,7 @@ class Session : public std::enable_shared_from_this<Session> {
   const ModelHandle model_;
   const int64_t batch_size_;
   const int32_t remember_steps_;
+  const bool bit_exact_;
   Tenant* const tenant_;
   const std::shared_ptr<SessionSurroundings> surroundings_;
 
@@ -272,9 +286,12 @@ class Session : public std::enable_shared_from_this<Session> {
   int64_t places_ahead_ ABSL_GUARDED_BY(mu_) = 0;  // Of the log, that wait or run.
   uint64_t epoch_ ABSL_GUARDED_BY(mu_) = 1;
   const SessionSink* holder_ ABSL_GUARDED_BY(mu_);
-  int64_t last_done_ns_ ABSL_GUARDED_BY(mu_);  // Since 1970: half an absl::Time.
-  absl::Status ended_ ABSL_GUARDED_BY(mu_);    // OK while it lives, then why it does not.
+  // Since 1970: half an absl::Time.
+  const int64_t opened_ns_;
+  int64_t last_done_ns_ ABSL_GUARDED_BY(mu_);
+  absl::Status ended_ ABSL_GUARDED_BY(mu_);  // OK while it lives, then why it does not.
   int32_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;
+  int32_t last_latency_us_ ABSL_GUARDED_BY(mu_) = 0;
   SessionErrorReason ended_reason_ ABSL_GUARDED_BY(mu_) = SessionErrorReason::kNone;
   bool close_with_stream_ ABSL_GUARDED_BY(mu_);
   bool same_client_ ABSL_GUARDED_BY(mu_) = false;  // Attached it last as before.

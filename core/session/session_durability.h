@@ -33,8 +33,6 @@ struct SessionDurability {
   uint64_t epoch = 0;
   std::string owner;
   int64_t max_undurable = 0;  // Places of the log that may be ahead of durable_step; 0: no limit.
-  // Computed by the kernels that computed all before: the bits go on as they were.
-  bool bit_exact = true;
 
   int64_t durable_step = 0;
   uint64_t input_digest = 0;  // Of all that was applied.

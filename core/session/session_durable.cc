@@ -58,7 +58,7 @@ void Session::DeliverHeld() {
   }
 }
 
-Checkpoint Session::MakeCheckpoint() {
+Checkpoint Session::MakeCheckpoint() const {
   Checkpoint checkpoint = CheckpointForm(*model_, batch_size_);
   checkpoint.remember_steps = static_cast<uint32_t>(remember_steps_);
   checkpoint.state = state_.Get();
@@ -71,13 +71,26 @@ Checkpoint Session::MakeCheckpoint() {
   if (durability_ == nullptr) return checkpoint;
   checkpoint.durability = durability_->mode;
   checkpoint.input_digest = durability_->input_digest;
-  durability_->moved = false;
   return checkpoint;
+}
+
+Checkpoint Session::MakeRecord() {
+  {
+    const absl::MutexLock lock(&mu_);
+    durability_->moved = false;
+  }
+  return MakeCheckpoint();
+}
+
+void Session::Copy(CopyDone done) {
+  Between([this, done = std::move(done)](bool alive) {
+    done(Describe(), alive ? std::optional(MakeCheckpoint()) : std::nullopt);
+  });
 }
 
 void Session::TakeCheckpoint(CheckpointDone done) {
   Between([this, done = std::move(done)](bool alive) {
-    done(alive ? std::optional(MakeCheckpoint()) : std::nullopt);
+    done(alive ? std::optional(MakeRecord()) : std::nullopt);
   });
 }
 

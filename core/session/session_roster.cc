@@ -47,6 +47,9 @@ absl::Status SessionRoster::EvictedStatus(const std::string& id, EvictionCause c
                                             "\" was evicted: its stream ended and none resumed it within ",
                                             absl::FormatDuration(grace_)));
   }
+  if (cause == EvictionCause::kDemand) {
+    return absl::NotFoundError(absl::StrCat("session \"", id, "\" was evicted by EvictSession"));
+  }
   return absl::NotFoundError(absl::StrCat("session \"", id, "\" was evicted: no operation completed for ",
                                           absl::FormatDuration(idle_ttl_)));
 }
@@ -156,6 +159,24 @@ std::pair<int64_t, EvictionCause> SessionRoster::End(const Entry& entry, absl::T
   return {Nanos(by_idle), EvictionCause::kIdle};
 }
 
+SessionRoster::Evicted SessionRoster::TakeEnded(Entry* entry, EvictionCause cause,
+                                                const absl::Status& status) {
+  Entry removed = Remove(entry);
+  const uint64_t epoch = removed.session->epoch();
+  evicted_.Add(removed.session->id(), cause, clock_->Now());
+  ++(cause == EvictionCause::kGrace  ? counters.evicted_grace
+     : cause == EvictionCause::kIdle ? counters.evicted_idle
+                                     : counters.evicted_on_demand);
+  return {std::move(removed.session),
+          {std::move(removed.attachment), status, SessionErrorReason::kEvictedIdle, epoch}};
+}
+
+std::optional<SessionRoster::Evicted> SessionRoster::TakeIdle(Entry* entry) {
+  const absl::Status status = EvictedStatus(entry->session->id(), EvictionCause::kDemand);
+  if (!entry->session->EndIfIdleSince(absl::InfiniteFuture(), status).ended) return std::nullopt;
+  return TakeEnded(entry, EvictionCause::kDemand, status);
+}
+
 std::vector<SessionRoster::Evicted> SessionRoster::TakeDue(size_t most) {
   std::vector<Evicted> taken;
   const absl::Time now = clock_->Now();
@@ -173,12 +194,7 @@ std::vector<SessionRoster::Evicted> SessionRoster::TakeDue(size_t most) {
       SetDue(entry, End(*entry, verdict.idle_since).first);
       continue;
     }
-    Entry removed = Remove(entry);
-    const uint64_t epoch = removed.session->epoch();
-    evicted_.Add(id, cause, now);
-    ++(cause == EvictionCause::kGrace ? counters.evicted_grace : counters.evicted_idle);
-    taken.push_back({std::move(removed.session),
-                     {std::move(removed.attachment), status, SessionErrorReason::kEvictedIdle, epoch}});
+    taken.push_back(TakeEnded(entry, cause, status));
   }
   return taken;
 }

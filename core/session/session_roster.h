@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -97,6 +98,8 @@ class SessionRoster : public SessionOwner {
   // What `sink` holds.
   std::vector<Entry*> HeldBy(const SessionSink* sink) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
+  // Ends the session of `entry` unless it is busy; frees no state.
+  std::optional<Evicted> TakeIdle(Entry* entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Ends up to `most` sessions that are due; frees none of their states.
   std::vector<Evicted> TakeDue(size_t most) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // The time before which nothing falls due.
@@ -116,6 +119,9 @@ class SessionRoster : public SessionOwner {
   absl::Status EvictedStatus(const std::string& id, EvictionCause cause) const;
   // The entry of just this session, or null.
   Entry* EntryOf(const Session& session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Takes out the entry of a session that has ended.
+  Evicted TakeEnded(Entry* entry, EvictionCause cause, const absl::Status& status)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void SetDue(Entry* entry, int64_t due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void Link(Entry* entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void Unlink(Entry* entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);

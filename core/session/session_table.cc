@@ -145,6 +145,13 @@ absl::StatusOr<std::shared_ptr<Session>> Resume(const OpenSessionOptions& option
   return entry->session;
 }
 
+// REQUIRES: no lock is held.
+void LetGo(const SessionRoster::Evicted& evicted, SessionKeeper* keeper) {
+  evicted.session->FreeState();
+  evicted.notice.Tell();
+  if (evicted.session->durable()) keeper->OnEvicted(evicted.session->claim().claim);
+}
+
 std::unique_ptr<SessionDurability> MakeDurability(const OpenSessionOptions& options) {
   if (!options.durable.has_value()) return nullptr;
   auto durability = std::make_unique<SessionDurability>();
@@ -152,7 +159,6 @@ std::unique_ptr<SessionDurability> MakeDurability(const OpenSessionOptions& opti
   durability->epoch = options.durable->claim.epoch;
   durability->owner = options.durable->claim.owner;
   durability->max_undurable = options.durable->max_undurable;
-  durability->bit_exact = options.durable->bit_exact;
   if (options.start == nullptr) return durability;
   durability->durable_step = options.start->step;
   if (!Seeded(Bug::kRestoreForgetsTheDigest)) durability->input_digest = options.start->input_digest;
@@ -236,7 +242,8 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionO
   auto session = std::make_shared<Session>(
       Session::Options{options.id, options.model, options.batch_size, options.attachment.sink.get(),
                        *std::move(real_time), options.tenant, options.close_with_stream,
-                       options.remember_steps, MakeDurability(options), options.start.get()},
+                       options.remember_steps, options.bit_exact, MakeDurability(options),
+                       options.start.get()},
       options.h_0, surroundings_);
   {
     absl::MutexLock lock(&roster_->mu);
@@ -311,6 +318,24 @@ void SessionTable::DetachAll(const SessionSink* sink) {
   }
 }
 
+absl::StatusOr<SessionDescription> SessionTable::Evict(const std::string& id) {
+  std::optional<SessionRoster::Evicted> evicted;
+  {
+    absl::MutexLock lock(&roster_->mu);
+    SessionRoster::Entry* entry = roster_->Find(id);
+    if (entry == nullptr) return roster_->NotFound(id);
+    evicted = roster_->TakeIdle(entry);
+  }
+  if (!evicted.has_value()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("session \"", id, "\" is busy: operations wait or run, or have yet to become durable; ",
+                     "try again when it is idle, or close it"));
+  }
+  const SessionDescription description = evicted->session->Describe();
+  LetGo(*evicted, surroundings_->keeper);
+  return description;
+}
+
 absl::Time SessionTable::Expire() {
   while (true) {
     std::vector<SessionRoster::Evicted> evicted;
@@ -319,11 +344,7 @@ absl::Time SessionTable::Expire() {
       evicted = roster_->TakeDue(kMaxPass);
       if (evicted.empty()) return roster_->NextDue();
     }
-    for (const auto& [session, notice] : evicted) {
-      session->FreeState();
-      notice.Tell();
-      if (session->durable()) surroundings_->keeper->OnEvicted(session->claim().claim);
-    }
+    for (const SessionRoster::Evicted& each : evicted) LetGo(each, surroundings_->keeper);
   }
 }
 

@@ -34,7 +34,6 @@ struct DurableTerms {
   Durability mode = Durability::kAsync;
   StoreClaim claim;
   int64_t max_undurable = 0;
-  bool bit_exact = true;
 };
 
 struct OpenSessionOptions {
@@ -53,10 +52,13 @@ struct OpenSessionOptions {
   int64_t remember_steps = 0;
   // What of it outlives the server; absent: the server's default, or what it was opened with.
   std::optional<Durability> durability;
-  // From SessionOpener: the terms where a store stands behind it, and where a session
-  // that is new here goes on from.
+  // From SessionOpener: the terms where a store stands behind it.
   std::optional<DurableTerms> durable;
+  // Where a session that is new here goes on from: with CREATE a copy of another, as
+  // AdoptCheckpoint gives it, whose model, batch and number of remembered steps are also
+  // those above. `bit_exact` as Session::Options has it.
   std::shared_ptr<const Checkpoint> start;
+  bool bit_exact = true;
   // Whose steps a new session's are; null: nobody's in particular. Outlives it.
   Tenant* tenant = nullptr;
   // Whose session it will be; a null sink leaves it detached.
@@ -89,6 +91,7 @@ class SessionTable {
     int64_t closed = 0;  // By a client.
     int64_t evicted_idle = 0;
     int64_t evicted_grace = 0;
+    int64_t evicted_on_demand = 0;
     int64_t fenced = 0;  // Resumed by another server.
     int64_t refused_budget = 0;
     int64_t late_steps = 0;          // Of sessions with a real-time contract.
@@ -131,6 +134,10 @@ class SessionTable {
   // Up to `limit` sessions whose ids come after `after`, by id; of `model` only
   // where it is not empty.
   std::vector<SessionDescription> List(const std::string& after, int64_t limit, const std::string& model);
+
+  // Drops a session that nothing waits for, as if it had been idle for too long. NotFound;
+  // FailedPrecondition while operations wait or run, or have yet to become durable.
+  absl::StatusOr<SessionDescription> Evict(const std::string& id);
 
   // The stream behind `sink` ended: its sessions close after what is queued, or
   // stay for the grace period, counted from now or from their last operation.

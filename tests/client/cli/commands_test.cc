@@ -13,6 +13,7 @@
 
 #include "client/cli/csv.h"
 #include "client/cli/npy.h"
+#include "client/cli/session_watch.h"
 #include "tests/client/cli/cli_run.h"
 #include "tests/client/client_server.h"
 #include "tests/support/scratch_folder.h"
@@ -253,6 +254,59 @@ TEST_F(CommandsTest, SessionsAreListedLookedAtAndClosed) {
   const CliRun gone = RunWith("", {"sessions", "get", "a"});
   EXPECT_EQ(gone.code, 1);
   EXPECT_THAT(gone.err, StartsWith("gruserve: NOT_FOUND: "));
+}
+
+TEST_F(CommandsTest, SessionsAreDescribedCopiedAndEvicted) {
+  ASSERT_TRUE(server_.client.OpenSession({.model = "gru", .session_id = "a"}).ok());
+  ASSERT_TRUE(server_.client.Step("a", RandomTensor({3}, 12)).ok());
+  const std::string described = Run({"sessions", "describe", "a"});
+  EXPECT_THAT(described, ContainsRegex("next_step +2\n"));
+  EXPECT_THAT(described, ContainsRegex("queued +0\n"));
+  EXPECT_THAT(described, ContainsRegex("state +.\"shape\":.2,5.,\"norm\":[0-9.]+,"));
+
+  Run({"sessions", "export", "a", Path("a.ckpt")});
+  EXPECT_THAT(Run({"sessions", "import", Path("a.ckpt"), "--id", "b"}), ContainsRegex("session_id +b\n"));
+  EXPECT_THAT(Run({"sessions", "import", Path("a.ckpt"), "--id", "c", "--model", "gru"}),
+              ContainsRegex("next_step +2\n"));
+  EXPECT_EQ(Run({"sessions", "get", "b", "--state", "-"}), Run({"sessions", "get", "a", "--state", "-"}));
+  EXPECT_EQ(Run({"sessions", "export", "a", "-"}).substr(0, 8), "GRUSCKPT");
+  EXPECT_THAT(Run({"sessions", "fork", "a", "--ids", "x,y"}), ContainsRegex("x +gru/1 +2 .*\ny +gru/1 +2 "));
+  EXPECT_EQ(nlohmann::json::parse(Run({"sessions", "fork", "a", "--count", "3", "--json"})).size(), 3u);
+  EXPECT_EQ(Run({"sessions", "evict", "x"}), "");
+  EXPECT_THAT(RunWith("", {"sessions", "get", "x"}).err, HasSubstr("evicted by EvictSession"));
+
+  CliRun run = RunWith("", {"sessions", "import", "/no/such/file"});
+  EXPECT_EQ(run.code, 2);
+  EXPECT_EQ(run.err, "gruserve: cannot read /no/such/file: No such file or directory\n");
+  run = RunWith("nonsense", {"sessions", "import", "-"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.err, StartsWith("gruserve: INVALID_ARGUMENT: "));
+  EXPECT_EQ(RunWith("", {"sessions", "export", "a", "/no/such/folder/f"}).code, 2);
+}
+
+TEST_F(CommandsTest, SessionsAreWatched) {
+  ASSERT_TRUE(server_.client.OpenSession({.model = "gru", .session_id = "a"}).ok());
+  const std::string seen = Run({"sessions", "watch", "--rounds", "2", "--interval", "0.01"});
+  EXPECT_THAT(seen, ContainsRegex("^1 sessions, [0-9.]+ MiB, 0 steps/s\nSESSION "));
+  EXPECT_EQ(std::count(seen.begin(), seen.end(), '\n'), 6);
+}
+
+TEST(SessionWatchTest, ThoseThatStepMostComeFirst) {
+  const auto session = [](const std::string& id, int64_t next_step) {
+    SessionInfo info;
+    info.session_id = id;
+    info.model.name = "m";
+    info.next_step = next_step;
+    info.memory_bytes = 1 << 20;
+    return info;
+  };
+  SessionWatch watch;
+  std::ostringstream out;
+  watch.Print({session("a", 1), session("b", 100)}, absl::ZeroDuration(), 5, &out);
+  out.str("");
+  watch.Print({session("a", 3), session("b", 120), session("new", 50)}, absl::Seconds(2), 2, &out);
+  EXPECT_THAT(out.str(), ContainsRegex("^3 sessions, 3.0 MiB, 11 steps/s\nSESSION .*\n"
+                                       "b +m/0 +120 +10 .*\na +m/0 +3 +1 .*\n$"));
 }
 
 TEST_F(CommandsTest, ServerMayBeNamedBehindTheCommand) {

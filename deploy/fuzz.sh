@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Feeds the model readers made-up files (libFuzzer, AddressSanitizer, UBSan), from the
+# Feeds the readers of models and checkpoints made-up files (libFuzzer, AddressSanitizer, UBSan), from the
 # corpora in tests/fuzz/corpus, and prints runs and edge coverage.
 #
 #   deploy/fuzz.sh [--runs N] [--seconds N] [--keep FOLDER] [TARGET...]
 #
-# Targets: safetensors, onnx. Without --runs: 100000 each. --seconds ends a target
+# Targets: safetensors, onnx, checkpoint. Without --runs: 100000 each. --seconds ends a target
 # earlier. --keep collects what was found worth keeping, per target.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,11 +16,11 @@ while [ $# -gt 0 ]; do
     --seconds) seconds=$2; shift 2 ;;
     --keep) keep=$2; shift 2 ;;
     -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    safetensors | onnx) targets+=("$1"); shift ;;
+    safetensors | onnx | checkpoint) targets+=("$1"); shift ;;
     *) echo "fuzz.sh: unknown argument $1; see --help" >&2; exit 2 ;;
   esac
 done
-[ "${#targets[@]}" -gt 0 ] || targets=(safetensors onnx)
+[ "${#targets[@]}" -gt 0 ] || targets=(safetensors onnx checkpoint)
 
 cmake --preset fuzz > /dev/null
 cmake --build --preset fuzz --target fuzz_programs

@@ -38,7 +38,7 @@ OpenSessionOptions OptionsOf(std::shared_ptr<const Checkpoint> start, ModelHandl
 
 absl::Status CheckChosenId(const std::string& id, const std::string& field) {
   if (id.empty()) return absl::OkStatus();
-  const absl::Status status = gruserve::CheckSessionId(id);
+  absl::Status status = gruserve::CheckSessionId(id);
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat(field, ": ", std::string(status.message())));
 }

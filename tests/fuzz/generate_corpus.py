@@ -1,14 +1,17 @@
 #!/usr/bin/python3
-"""Makes tests/fuzz/corpus/onnx: tiny networks by PyTorch's exporter, a few hundred bytes each.
+"""Makes tests/fuzz/corpus/onnx, tiny networks by PyTorch's exporter, a few hundred bytes each, and
+tests/fuzz/corpus/checkpoint, in the form of core/store/checkpoint.h but for the checksum.
 
     tests/fuzz/generate_corpus.py          (Debian 12: apt-get install python3-torch)
 """
 import pathlib
+import struct
 
 import torch
 from torch import nn
 
-CORPUS = pathlib.Path(__file__).resolve().parent / "corpus" / "onnx"
+CORPORA = pathlib.Path(__file__).resolve().parent / "corpus"
+CORPUS = CORPORA / "onnx"
 
 
 class Words(nn.Module):
@@ -46,7 +49,34 @@ def export(name, model, arguments, inputs, axes, opset=13):
                       output_names=["y"], dynamic_axes=axes)
 
 
+def text(value):
+    return struct.pack("<H", len(value)) + value.encode()
+
+
+def floats(values):
+    return struct.pack(f"<{len(values)}f", *values)
+
+
+def checkpoint(name, states, remembered=()):
+    """states: (name, dims) each; remembered: (output, state) each."""
+    body = struct.pack("<qqqQQIB", 1, 0, 41, 7, 99, len(remembered), 2)
+    body += text("demo") + text("a" * 64) + text("oneDNN") + struct.pack("<H", len(states))
+    for state, dims in states:
+        body += text(state) + struct.pack(f"<B{len(dims)}q", len(dims), *dims)
+    body += floats([0.5] * sum(int(torch.tensor(dims).prod()) for _, dims in states))
+    body += struct.pack("<I", len(remembered))
+    for values in remembered:
+        for array in values:
+            body += struct.pack("<Q", len(array)) + floats(array)
+    head = b"GRUSCKPT" + struct.pack("<IQ", 1, 20 + len(body) + 8)
+    (CORPORA / "checkpoint" / name).write_bytes(head + body + bytes(8))
+
+
 def main():
+    (CORPORA / "checkpoint").mkdir(exist_ok=True)
+    checkpoint("plain", [("state", (2, 1, 3))])
+    checkpoint("two", [("a", (1, 2, 2)), ("b", (2, 2, 1))], [([1, 2], []), ([], [3, 4])])
+    checkpoint("empty", [])
     torch.manual_seed(1)
     both = {"x": {0: "b", 1: "t"}}
     export("words_13", Words(), (torch.zeros(2, 2, dtype=torch.long), torch.zeros(2, 2, 2)), ["x", "h"],

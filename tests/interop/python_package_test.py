@@ -79,6 +79,22 @@ class ClientTest(unittest.TestCase):
                 self.assertEqual(batch.step(row).tobytes(), y[step].tobytes())
                 self.assertEqual(one.step(row[1]).tobytes(), y[step, 1].tobytes())
 
+    def test_copies_go_on_bit_for_bit_and_apart(self):
+        x = self.floats(6, INPUT)
+        y = self.client.infer_sequence("gru", x)
+        with self.client.open_session("gru", session_id="origin") as session:
+            session.step(x[:3])
+            checkpoint = self.client.export_session("origin")
+            copies = [self.client.import_session(checkpoint, session_id="copy"), *self.client.fork_session("origin", 2)]
+            session.step(x[5])
+        self.assertEqual((copies[0], len(set(copies))), ("copy", 3))
+        for session_id in copies:
+            with self.client.open_session("gru", session_id=session_id, resume=True) as session:
+                self.assertEqual(session.next_step, 4)
+                self.assertEqual(session.step(x[3:]).tobytes(), y[3:].tobytes())
+        with self.assertRaisesRegex(gruserve.GruserveError, "checkpoint"):
+            self.client.import_session(b"nonsense")
+
     def test_an_error_leaves_the_session_usable(self):
         x = self.floats(3, INPUT)
         with self.client.open_session("gru") as session:

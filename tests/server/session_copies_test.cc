@@ -102,7 +102,7 @@ class SessionCopiesTest : public ::testing::Test {
                              v1::SessionInfo* info = nullptr) {
     grpc::ClientContext context;
     v1::ImportSessionResponse response;
-    const grpc::Status status = served.sessions->ImportSession(&context, request, &response);
+    grpc::Status status = served.sessions->ImportSession(&context, request, &response);
     if (info != nullptr) *info = response.session();
     return status;
   }

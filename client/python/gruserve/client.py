@@ -21,6 +21,8 @@ from gruserve.v1 import model_pb2 as model_pb  # noqa: E402
 from gruserve.v1 import model_service_pb2 as models  # noqa: E402
 from gruserve.v1 import model_service_pb2_grpc as models_grpc  # noqa: E402
 from gruserve.v1 import session_pb2 as session_pb  # noqa: E402
+from gruserve.v1 import session_service_pb2 as sessions  # noqa: E402
+from gruserve.v1 import session_service_pb2_grpc as sessions_grpc  # noqa: E402
 from gruserve.v1 import tensor_pb2 as tensor_pb  # noqa: E402
 
 # One hidden state, or several by the names that `describe` gives.
@@ -86,6 +88,7 @@ class Client:
         )
         self._inference = inference_grpc.InferenceServiceStub(self._channel)
         self._models = models_grpc.ModelServiceStub(self._channel)
+        self._sessions = sessions_grpc.SessionServiceStub(self._channel)
 
     def __enter__(self) -> Client:
         return self
@@ -170,6 +173,36 @@ class Client:
         )
         _set_states(message, "h_0", h_0)
         return Session(self._inference, message)
+
+
+    def export_session(self, session_id: str) -> bytes:
+        """A copy of a session, between two steps, for `import_session` on this server or another."""
+        request = sessions.ExportSessionRequest(session_id=session_id)
+        try:
+            return self._sessions.ExportSession(request).checkpoint
+        except grpc.RpcError as error:
+            raise _failed(error) from None
+
+    def import_session(self, checkpoint: bytes, *, session_id: str = "", model: str = "", version: int = 0) -> str:
+        """Opens a session that goes on from `checkpoint`, and gives its id, for `open_session` to resume.
+
+        `model` goes on in place of the one that was exported: any whose hidden states have the same shapes.
+        """
+        request = sessions.ImportSessionRequest(checkpoint=checkpoint, session_id=session_id)
+        if model:
+            request.model.CopyFrom(model_pb.ModelSpec(name=model, version=version))
+        try:
+            return self._sessions.ImportSession(request).session.session_id
+        except grpc.RpcError as error:
+            raise _failed(error) from None
+
+    def fork_session(self, session_id: str, count: int = 1) -> list[str]:
+        """Opens `count` sessions that go on where one stands, and gives their ids."""
+        request = sessions.ForkSessionRequest(session_id=session_id, count=count)
+        try:
+            return [each.session_id for each in self._sessions.ForkSession(request).sessions]
+        except grpc.RpcError as error:
+            raise _failed(error) from None
 
 
 class Session:

@@ -25,7 +25,9 @@ OperationLog::OperationLog(int64_t next_step, uint64_t digest, int64_t batch_siz
 
 void OperationLog::Number(LoggedOperation& operation) {
   operation.index = next_;
-  if (digests_) {
+  if (digests_ && operation.rewind_to >= 0) {
+    digest_ = ExtendInputDigestByRewind(digest_, next_, operation.rewind_to);
+  } else if (digests_) {
     digest_ =
         ExtendInputDigest(digest_, next_, operation.places, operation.set_state, operation.values.values);
   }
@@ -38,6 +40,14 @@ const LoggedOperation& OperationLog::Add(bool set_state, Tensor values) {
   operation.set_state = set_state;
   operation.places = set_state ? 1 : StepsOf(values, batch_size_ == 0 ? 1 : 2);
   operation.values = std::move(values);
+  Number(operation);
+  return operation;
+}
+
+const LoggedOperation& OperationLog::AddRewind(int64_t rewind_to) {
+  LoggedOperation& operation = operations_.emplace_back();
+  operation.set_state = true;
+  operation.rewind_to = rewind_to;
   Number(operation);
   return operation;
 }

@@ -22,11 +22,12 @@ namespace gruserve::client {
 
 struct LoggedOperation {
   bool set_state = false;
-  Tensor values;         // A step's or chunk's input; a state, empty for a reset.
-  int64_t index = 0;     // Its first place in the session's log.
-  int64_t places = 1;    // A chunk has one a time step; one that was refused none.
-  uint64_t digest = 0;   // Of the session after it.
-  uint64_t sending = 0;  // The last time it was sent, as its sender numbers them.
+  int64_t rewind_to = -1;  // Of a state set that is a rewind.
+  Tensor values;           // A step's or chunk's input; a state, empty for a reset.
+  int64_t index = 0;       // Its first place in the session's log.
+  int64_t places = 1;      // A chunk has one a time step; one that was refused none.
+  uint64_t digest = 0;     // Of the session after it.
+  uint64_t sending = 0;    // The last time it was sent, as its sender numbers them.
   std::optional<absl::StatusOr<StepResult>> answer;  // Until it is given to the caller.
 };
 
@@ -38,6 +39,7 @@ class OperationLog {
 
   // Adds an operation behind the others.
   const LoggedOperation& Add(bool set_state, Tensor values);
+  const LoggedOperation& AddRewind(int64_t rewind_to);
 
   // The operation at `index`; null where it is not here.
   LoggedOperation* Find(int64_t index);

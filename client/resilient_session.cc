@@ -100,6 +100,7 @@ class ResilientSession::Machine {
 
   absl::Status Open();
   void Send(bool set_state, Tensor values);
+  void SendRewind(int64_t step);
   absl::StatusOr<StepResult> Receive();
   absl::Status Close();
 
@@ -198,17 +199,17 @@ absl::Status ResilientSession::Machine::Recover() {
 void ResilientSession::Machine::Transmit(LoggedOperation& operation) {
   const int64_t index = operation.index;
   const uint64_t sending = operation.sending = ++last_sending_;
-  if (operation.set_state) {
-    session_->SetStateAsync(
-        operation.values,
-        [inbox = inbox_, sending, index](const absl::StatusOr<StateResult>& state) {
-          if (state.ok()) {
-            inbox->Put({sending, index, ResultOf(*state)});
-          } else {
-            inbox->Put({sending, index, state.status()});
-          }
-        },
-        index);
+  const auto put_state = [inbox = inbox_, sending, index](const absl::StatusOr<StateResult>& state) {
+    if (state.ok()) {
+      inbox->Put({sending, index, ResultOf(*state)});
+    } else {
+      inbox->Put({sending, index, state.status()});
+    }
+  };
+  if (operation.rewind_to >= 0) {
+    session_->RewindAsync(operation.rewind_to, put_state, index);
+  } else if (operation.set_state) {
+    session_->SetStateAsync(operation.values, put_state, index);
   } else {
     session_->StepAsync(operation.values,
                         [inbox = inbox_, sending, index](absl::StatusOr<StepResult> answer) {
@@ -228,6 +229,11 @@ void ResilientSession::Machine::TransmitFrom(int64_t index) {
 
 void ResilientSession::Machine::Send(bool set_state, Tensor values) {
   log_->Add(set_state, std::move(values));
+  if (final_.ok()) Transmit(log_->operations().back());
+}
+
+void ResilientSession::Machine::SendRewind(int64_t step) {
+  log_->AddRewind(step);
   if (final_.ok()) Transmit(log_->operations().back());
 }
 
@@ -336,6 +342,7 @@ int64_t ResilientSession::under_way() const { return machine_->under_way(); }
 
 void ResilientSession::Send(Tensor input) { machine_->Send(/*set_state=*/false, std::move(input)); }
 void ResilientSession::SendState(Tensor state) { machine_->Send(/*set_state=*/true, std::move(state)); }
+void ResilientSession::SendRewind(int64_t step) { machine_->SendRewind(step); }
 absl::StatusOr<StepResult> ResilientSession::Receive() { return machine_->Receive(); }
 
 absl::StatusOr<StepResult> ResilientSession::Step(const Tensor& input) {
@@ -345,6 +352,11 @@ absl::StatusOr<StepResult> ResilientSession::Step(const Tensor& input) {
 
 absl::StatusOr<StepResult> ResilientSession::SetState(const Tensor& state) {
   SendState(state);
+  return Receive();
+}
+
+absl::StatusOr<StepResult> ResilientSession::Rewind(int64_t step) {
+  SendRewind(step);
   return Receive();
 }
 

@@ -80,10 +80,13 @@ class ResilientSession {
   // answer. REQUIRES: nothing else is under way.
   absl::StatusOr<StepResult> Step(const Tensor& input);
   absl::StatusOr<StepResult> SetState(const Tensor& state);
+  // The state after an earlier operation, as StreamSession::Rewind says.
+  absl::StatusOr<StepResult> Rewind(int64_t step);
 
   // Puts an operation behind those under way; waits for nothing.
   void Send(Tensor input);
   void SendState(Tensor state);
+  void SendRewind(int64_t step);
   // The next answer; a state's has no output. An error of the operation itself, such as
   // a wrong shape, is given in its turn, and the session goes on. Any other error is
   // final: what had no answer then never gets one.

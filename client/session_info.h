@@ -42,6 +42,7 @@ struct OpenOptions {
   bool take_over = false;           // Resume it even from another client's stream.
   Durability durability = Durability::kServerDefault;
   uint32_t remember_steps = 0;  // Responses that the server keeps for repeated steps.
+  uint32_t keep_states = 0;     // Operations whose states the server keeps, to rewind to.
   std::optional<RealTimeContract> real_time;
 };
 
@@ -78,6 +79,7 @@ struct SessionInfo {
   std::optional<RealTimeContract> real_time;
   int64_t late_steps = 0;
   uint32_t remember_steps = 0;
+  uint32_t keep_states = 0;
   uint64_t input_digest = 0;  // See core/base/input_digest.h; 0 without a store.
   bool bit_exact = true;
 };

@@ -39,6 +39,21 @@ absl::StatusOr<StateResult> SendState(StreamConnection* connection, uint32_t han
   return StateOf(event);
 }
 
+void SubmitState(StreamConnection* connection, uint32_t handle, v1::SessionCommand command,
+                 StateCallback done) {
+  connection->Submit(handle, std::move(command),
+                     [done = std::move(done)](const absl::StatusOr<v1::SessionEvent>& event) {
+                       done(event.ok() ? StateOf(*event) : event.status());
+                     });
+}
+
+v1::SessionCommand RewindCommand(int64_t step, int64_t index) {
+  v1::SessionCommand command;
+  command.mutable_set_state()->set_index(index);
+  command.mutable_set_state()->set_rewind_to(step);
+  return command;
+}
+
 }  // namespace
 
 StreamSession::StreamSession(std::shared_ptr<StreamConnection> connection, uint32_t handle, SessionInfo info)
@@ -80,14 +95,19 @@ absl::StatusOr<StateResult> StreamSession::Reset(int64_t index) {
   return SendState(connection_.get(), handle_, std::move(command));
 }
 
+absl::StatusOr<StateResult> StreamSession::Rewind(int64_t step, int64_t index) {
+  return SendState(connection_.get(), handle_, RewindCommand(step, index));
+}
+
 void StreamSession::SetStateAsync(const Tensor& state, StateCallback done, int64_t index) {
   v1::SessionCommand command;
   command.mutable_set_state()->set_index(index);
   if (!state.shape.empty()) EncodeTensor(state, command.mutable_set_state()->mutable_state());
-  connection_->Submit(handle_, std::move(command),
-                      [done = std::move(done)](const absl::StatusOr<v1::SessionEvent>& event) {
-                        done(event.ok() ? StateOf(*event) : event.status());
-                      });
+  SubmitState(connection_.get(), handle_, std::move(command), std::move(done));
+}
+
+void StreamSession::RewindAsync(int64_t step, StateCallback done, int64_t index) {
+  SubmitState(connection_.get(), handle_, RewindCommand(step, index), std::move(done));
 }
 
 absl::StatusOr<SessionInfo> StreamSession::Close() {

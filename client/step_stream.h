@@ -107,8 +107,13 @@ class StreamSession {
   absl::StatusOr<StateResult> SetStates(const std::vector<NamedTensor>& states, int64_t index = 0);
   // Sets the hidden state to what it began with without h_0: zeros, mostly. Takes one index of the log.
   absl::StatusOr<StateResult> Reset(int64_t index = 0);
-  // Either, behind what is under way, and never blocks. An empty state resets.
+  // Brings the state back that was there after the operation that ended at `step`, 0 for
+  // the first, where OpenOptions::keep_states still keeps it: else OutOfRange. Takes one
+  // index of the log, which goes on.
+  absl::StatusOr<StateResult> Rewind(int64_t step, int64_t index = 0);
+  // Each behind what is under way, and never blocks. An empty state resets.
   void SetStateAsync(const Tensor& state, StateCallback done, int64_t index = 0);
+  void RewindAsync(int64_t step, StateCallback done, int64_t index = 0);
   // Ends the session, after all that is under way, and frees its state.
   absl::StatusOr<SessionInfo> Close();
 

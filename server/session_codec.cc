@@ -147,8 +147,21 @@ absl::Status CheckStepTerms(const v1::StepInput& step) {
       absl::StrCat("timeout_us is ", step.timeout_us(), ", microseconds, or 0 for no limit, are wanted"));
 }
 
+absl::Status ReadRewind(const v1::SetState& set_state, SessionOp& op) {
+  if (set_state.has_state() || set_state.states_size() > 0) {
+    return absl::InvalidArgumentError("rewind_to is set beside state or states, one of them is wanted");
+  }
+  if (set_state.rewind_to() < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rewind_to is ", set_state.rewind_to(), ", a step from 0 on is wanted"));
+  }
+  op.rewind_to = set_state.rewind_to();
+  return absl::OkStatus();
+}
+
 absl::Status ReadState(const v1::SetState& set_state, const Session& session, SessionOp& op) {
   GRUSERVE_RETURN_IF_ERROR(CheckIndex(set_state.index()));
+  if (set_state.has_rewind_to()) return ReadRewind(set_state, op);
   std::vector<float> kept;
   GRUSERVE_ASSIGN_OR_RETURN(
       const std::span<const float> state,
@@ -169,6 +182,10 @@ absl::Status CheckOpenTerms(const v1::OpenSession& open, const std::string& pref
   if (open.remember_steps() > kMostRememberedSteps) {
     return absl::InvalidArgumentError(absl::StrCat(prefix, "remember_steps is ", open.remember_steps(),
                                                    ", 0 to ", kMostRememberedSteps, " are wanted"));
+  }
+  if (open.keep_states() > kMostKeptStates) {
+    return absl::InvalidArgumentError(absl::StrCat(prefix, "keep_states is ", open.keep_states(), ", 0 to ",
+                                                   kMostKeptStates, " are wanted"));
   }
   if (open.batch_size() < 0) {
     return absl::InvalidArgumentError(
@@ -206,6 +223,7 @@ OpenSessionOptions DecodeOpenTerms(const v1::OpenSession& open) {
   options.close_with_stream = open.close_with_stream();
   options.take_over = open.take_over();
   options.remember_steps = open.remember_steps();
+  options.keep_states = open.keep_states();
   options.durability = DecodeDurability(open.durability(), "").value();
   if (open.has_real_time()) {
     const absl::Duration period = absl::Microseconds(open.real_time().period_us());
@@ -328,6 +346,7 @@ v1::SessionInfo EncodeInfo(const SessionDescription& description) {
   info.set_queued(description.queued);
   info.set_last_latency_us(absl::ToInt64Microseconds(description.last_latency));
   info.set_remember_steps(static_cast<uint32_t>(description.remember_steps));
+  info.set_keep_states(static_cast<uint32_t>(description.keep_states));
   if (description.real_time.has_value()) {
     info.mutable_real_time()->set_period_us(absl::ToInt64Microseconds(description.real_time->period));
     info.mutable_real_time()->set_deadline_us(absl::ToInt64Microseconds(description.real_time->deadline));

@@ -31,6 +31,7 @@ OpenSessionOptions OptionsOf(std::shared_ptr<const Checkpoint> start, ModelHandl
   options.model = std::move(model);
   options.batch_size = start->batch_size;
   options.remember_steps = start->remember_steps;
+  options.keep_states = start->keep_states;
   options.tenant = tenant;
   options.start = std::move(start);
   return options;

@@ -102,6 +102,7 @@ void EncodeOpen(const OpenOptions& options, v1::OpenSession* proto) {
   proto->set_take_over(options.take_over);
   proto->set_durability(EncodeDurability(options.durability));
   proto->set_remember_steps(options.remember_steps);
+  proto->set_keep_states(options.keep_states);
   if (options.real_time) {
     proto->mutable_real_time()->set_period_us(absl::ToInt64Microseconds(options.real_time->period));
     proto->mutable_real_time()->set_deadline_us(absl::ToInt64Microseconds(options.real_time->deadline));
@@ -123,6 +124,7 @@ SessionInfo DecodeSessionInfo(const v1::SessionInfo& proto) {
   info.idle = absl::Milliseconds(proto.idle_ms());
   info.durability = DecodeDurability(proto.durability());
   info.remember_steps = proto.remember_steps();
+  info.keep_states = proto.keep_states();
   info.input_digest = proto.input_digest();
   info.bit_exact = proto.bit_exact();
   info.age = absl::Milliseconds(proto.age_ms());

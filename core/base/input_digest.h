@@ -23,6 +23,9 @@ uint64_t FirstInputDigest(const std::string& session_id, const std::string& weig
 uint64_t ExtendInputDigest(uint64_t digest, int64_t index, int64_t places, bool set_state,
                            std::span<const float> values);
 
+// After a rewind at `index`: as above with u8 3, and the i64 `rewind_to` for the values.
+uint64_t ExtendInputDigestByRewind(uint64_t digest, int64_t index, int64_t rewind_to);
+
 }  // namespace gruserve
 
 #endif  // GRUSERVE_CORE_BASE_INPUT_DIGEST_H_

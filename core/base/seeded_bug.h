@@ -36,6 +36,8 @@ enum class Bug {
   kClientSendsAgainTooLate = 21,
   kClientForgetsTooEarly = 22,
   kClientGivesAnswersTwice = 23,
+  kRewindDoesNothing = 24,
+  kRestoreKeepsNoStates = 25,
 };
 
 #ifdef GRUSERVE_SEEDED_BUGS

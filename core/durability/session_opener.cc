@@ -57,6 +57,8 @@ absl::Status CheckStored(const OpenSessionOptions& options, const Checkpoint& st
   if (options.remember_steps != 0 && options.remember_steps != stored.remember_steps)
     return differs("remember_steps", absl::StrCat(options.remember_steps),
                    absl::StrCat(stored.remember_steps));
+  if (options.keep_states != 0 && options.keep_states != stored.keep_states)
+    return differs("keep_states", absl::StrCat(options.keep_states), absl::StrCat(stored.keep_states));
   return absl::OkStatus();
 }
 
@@ -86,6 +88,8 @@ Checkpoint FirstCheckpoint(const OpenSessionOptions& options, Durability durabil
     checkpoint = CheckpointForm(model, options.batch_size);
     checkpoint.remember_steps = static_cast<uint32_t>(options.remember_steps);
     checkpoint.state = state.Get();
+    checkpoint.keep_states = static_cast<uint32_t>(options.keep_states);
+    if (options.keep_states > 0) checkpoint.kept = {{0, checkpoint.state}};
   }
   checkpoint.durability = durability;
   checkpoint.input_digest = FirstInputDigest(options.id, model.weights_sha256());
@@ -260,6 +264,7 @@ absl::Status SessionOpener::Restore(Checkpoint checkpoint, OpenSessionOptions* o
   }
   options->batch_size = checkpoint.batch_size;
   options->remember_steps = checkpoint.remember_steps;
+  options->keep_states = checkpoint.keep_states;
   options->durability = std::nullopt;
   options->h_0.clear();
   options->start = std::make_shared<const Checkpoint>(std::move(checkpoint));

@@ -22,6 +22,15 @@ std::string ShapesText(const std::vector<StateTensorShape>& shapes) {
   return absl::StrJoin(shapes, ", ", one);
 }
 
+absl::Status CheckKept(const Checkpoint& from) {
+  if (from.keep_states > kMostKeptStates || from.kept.size() > from.keep_states) {
+    return absl::InvalidArgumentError(absl::StrCat("checkpoint.kept has ", from.kept.size(), " states of ",
+                                                   from.keep_states, ", at most ", kMostKeptStates,
+                                                   " are wanted"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckRemembered(const Checkpoint& from, const LoadedModel& model) {
   const Network& network = model.network();
   const int64_t rows = std::max<int64_t>(from.batch_size, 1);
@@ -82,10 +91,13 @@ absl::StatusOr<Checkpoint> AdoptCheckpoint(Checkpoint from, const LoadedModel& m
                      ShapesText(own.state_shapes), ", the checkpoint has ", ShapesText(from.state_shapes)));
   }
   GRUSERVE_RETURN_IF_ERROR(CheckRemembered(from, model));
+  GRUSERVE_RETURN_IF_ERROR(CheckKept(from));
   own.step = from.step;
   own.remember_steps = from.remember_steps;
   own.state = std::move(from.state);
   own.remembered = std::move(from.remembered);
+  own.keep_states = from.keep_states;
+  own.kept = std::move(from.kept);
   return own;
 }
 

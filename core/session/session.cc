@@ -25,10 +25,12 @@ Session::Session(Options options, const std::vector<float>& h_0,
       model_(std::move(options.model)),
       batch_size_(options.batch_size),
       remember_steps_(static_cast<int32_t>(options.remember_steps)),
+      keep_states_(static_cast<int32_t>(options.keep_states)),
       bit_exact_(options.bit_exact),
       tenant_(options.tenant),
       surroundings_(std::move(surroundings)),
       state_(model_.get(), rows()),
+      kept_(keep_states_ > 0 ? std::make_unique<KeptStates>(keep_states_) : nullptr),
       ledger_(options.start != nullptr && !Seeded(Bug::kRestoreBeginsAtStepOne) ? options.start->step : 0),
       real_time_(std::move(options.real_time)),
       durability_(std::move(options.durability)),
@@ -42,18 +44,29 @@ Session::Session(Options options, const std::vector<float>& h_0,
     epoch_ = durability_->epoch;
     if (options.start == nullptr) durability_->input_digest = FirstInputDigest(id_, model_->weights_sha256());
   }
+  if (options.start != nullptr && h_0.empty() && !Seeded(Bug::kRestoreForgetsTheState))
+    state_.Set(options.start->state);
+  if (kept_ != nullptr) {
+    const bool goes_on = options.start != nullptr && !Seeded(Bug::kRestoreKeepsNoStates);
+    if (goes_on) kept_->Set(options.start->kept);
+    if (!goes_on || options.start->kept.empty()) kept_->Add(ledger_.next() - 1, state_.Get());
+  }
   if (options.start == nullptr) return;
-  if (h_0.empty() && !Seeded(Bug::kRestoreForgetsTheState)) state_.Set(options.start->state);
   if (remember_steps_ == 0) return;
   remembered_ = std::make_unique<RememberedSteps>(remember_steps_);
   remembered_->Set(options.start->step, options.start->remembered);
 }
 
-int64_t Session::MemoryBytes(const LoadedModel& model, int64_t rows, int64_t remember_steps) {
+int64_t Session::MemoryBytes(const LoadedModel& model, int64_t rows, int64_t remember_steps,
+                             int64_t keep_states) {
   constexpr int64_t kTooMany = std::numeric_limits<int64_t>::max();
-  const int64_t bytes = CheckedAdd(SessionState::Bytes(model, rows), kOverheadBytes).value_or(kTooMany);
-  if (remember_steps == 0) return bytes;
   const Network& network = model.network();
+  int64_t bytes = CheckedAdd(SessionState::Bytes(model, rows), kOverheadBytes).value_or(kTooMany);
+  if (keep_states > 0) {
+    const int64_t state_size = CheckedMultiply(rows, network.state_size()).value_or(kTooMany);
+    bytes = CheckedAdd(bytes, KeptStates::Bytes(keep_states, state_size)).value_or(kTooMany);
+  }
+  if (remember_steps == 0) return bytes;
   const int64_t remembered =
       RememberedSteps::Bytes(remember_steps, CheckedMultiply(rows, network.output_size()).value_or(kTooMany),
                              CheckedMultiply(rows, network.state_size()).value_or(kTooMany));
@@ -182,6 +195,7 @@ SessionDescription Session::DescribeLocked() const {
   description.queued = in_flight_;
   description.attached = holder_ != nullptr;
   description.remember_steps = remember_steps_;
+  description.keep_states = keep_states_;
   description.memory_bytes = memory_bytes();
   if (real_time_ != nullptr) {
     description.real_time = real_time_->clock.contract();
@@ -287,9 +301,12 @@ void Session::Apply(const SessionActivity& activity) {
   ledger_.Applied(LogPlaces(op));
   const bool set_state = op.kind == SessionOpKind::kSetState;
   if (durability_ != nullptr && !(set_state && Seeded(Bug::kDigestLeavesStatesOut))) {
-    durability_->input_digest = ExtendInputDigest(durability_->input_digest, activity.result.index,
-                                                  LogPlaces(op), set_state, op.values);
+    uint64_t& digest = durability_->input_digest;
+    digest = op.rewind_to >= 0
+                 ? ExtendInputDigestByRewind(digest, activity.result.index, op.rewind_to)
+                 : ExtendInputDigest(digest, activity.result.index, LogPlaces(op), set_state, op.values);
   }
+  if (kept_ != nullptr) kept_->Add(activity.result.index + LogPlaces(op) - 1, state_.Get());
   if (remember_steps_ == 0) return;
   if (remembered_ == nullptr) remembered_ = std::make_unique<RememberedSteps>(remember_steps_);
   remembered_->Add(op, activity.result);

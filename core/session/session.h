@@ -24,6 +24,7 @@
 #include "core/base/clock.h"
 #include "core/runtime/executor.h"
 #include "core/runtime/loaded_model.h"
+#include "core/session/kept_states.h"
 #include "core/session/real_time_budget.h"
 #include "core/session/real_time_contract.h"
 #include "core/session/remembered_steps.h"
@@ -52,6 +53,7 @@ struct SessionDescription {
   int64_t queued = 0;  // Operations that wait or run.
   bool attached = false;
   int64_t remember_steps = 0;
+  int64_t keep_states = 0;
   int64_t memory_bytes = 0;
   absl::Duration age;           // On this server.
   absl::Duration idle;          // Since its last operation was done.
@@ -109,6 +111,7 @@ class Session : public std::enable_shared_from_this<Session> {
     Tenant* tenant = nullptr;
     bool close_with_stream = false;
     int64_t remember_steps = 0;  // Places of the log whose responses are kept.
+    int64_t keep_states = 0;     // Operations after which the state is kept.
     // What it goes on from was computed by the kernels and weights that go on.
     bool bit_exact = true;
     // Null: nothing outlives the server.
@@ -124,8 +127,9 @@ class Session : public std::enable_shared_from_this<Session> {
   Session(Options options, const std::vector<float>& h_0, std::shared_ptr<SessionSurroundings> surroundings);
 
   // Bytes that a session of `model` with `rows` batch rows, which keeps
-  // `remember_steps` responses, is charged for.
-  static int64_t MemoryBytes(const LoadedModel& model, int64_t rows, int64_t remember_steps = 0);
+  // `remember_steps` responses and `keep_states` states, is charged for.
+  static int64_t MemoryBytes(const LoadedModel& model, int64_t rows, int64_t remember_steps = 0,
+                             int64_t keep_states = 0);
 
   // Constant for the session's life.
   const std::string& id() const { return id_; }
@@ -134,8 +138,9 @@ class Session : public std::enable_shared_from_this<Session> {
   int64_t batch_size() const { return batch_size_; }
   // Batch rows: 1 where unbatched.
   int64_t rows() const { return batch_size_ == 0 ? 1 : batch_size_; }
-  int64_t memory_bytes() const { return MemoryBytes(*model_, rows(), remember_steps_); }
+  int64_t memory_bytes() const { return MemoryBytes(*model_, rows(), remember_steps_, keep_states_); }
   int64_t remember_steps() const { return remember_steps_; }
+  int64_t keep_states() const { return keep_states_; }
   // Whether a store stands behind it.
   bool durable() const { return durability_ != nullptr; }
   uint64_t epoch() const ABSL_LOCKS_EXCLUDED(mu_) {
@@ -270,11 +275,14 @@ class Session : public std::enable_shared_from_this<Session> {
   const ModelHandle model_;
   const int64_t batch_size_;
   const int32_t remember_steps_;
+  const int32_t keep_states_;
   const bool bit_exact_;
   Tenant* const tenant_;
   const std::shared_ptr<SessionSurroundings> surroundings_;
 
-  SessionState state_;  // The pump's.
+  // The pump's.
+  SessionState state_;
+  const std::unique_ptr<KeptStates> kept_;  // Null where none are.
 
   mutable absl::Mutex mu_;
   // Here while operations wait or run: then there is a pump.

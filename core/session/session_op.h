@@ -39,6 +39,8 @@ struct SessionOp {
   int64_t time_steps = 1;
   // kStep: [T, rows, I]. kSetState: [layers, rows, H], or empty for zeros.
   std::vector<float> values;
+  // kSetState: not -1 where the state after this place of the log comes back, and no values.
+  int64_t rewind_to = -1;
   // Also return the state after the step.
   bool return_state = false;
   // Checked when the operation's turn comes.

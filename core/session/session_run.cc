@@ -53,6 +53,11 @@ absl::Status Session::CheckValues(const SessionOp& op) const {
                                                    " steps, session \"", id(), "\" expects ", step_size,
                                                    " a step"));
   }
+  if (op.rewind_to >= 0) {
+    if (kept_ != nullptr) return kept_->Find(op.rewind_to).status();
+    return absl::FailedPreconditionError(
+        absl::StrCat("session \"", id(), "\" keeps no states to rewind to: open it with keep_states"));
+  }
   if (size == 0 || size == rows() * network.state_size()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("state has ", size, " values, session \"", id(),
                                                  "\" expects ", rows() * network.state_size()));
@@ -119,8 +124,12 @@ void Session::SetStateNow(SessionActivity& activity) {
     activity.result.status = absl::DeadlineExceededError("the operation's deadline passed while it waited");
     return;
   }
-  if (!activity.current.op.values.empty() || !Seeded(Bug::kResetDoesNothing))
-    state_.Set(activity.current.op.values);
+  const SessionOp& op = activity.current.op;
+  if (op.rewind_to >= 0) {
+    if (!Seeded(Bug::kRewindDoesNothing)) state_.Set(**kept_->Find(op.rewind_to));
+  } else if (!op.values.empty() || !Seeded(Bug::kResetDoesNothing)) {
+    state_.Set(op.values);
+  }
   if (activity.current.op.return_state) activity.result.state = state_.Get();
 }
 

@@ -44,6 +44,10 @@ absl::Status CheckTerms(const OpenSessionOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat("remember_steps is ", options.remember_steps, ", 0 to ",
                                                    kMostRememberedSteps, " are wanted"));
   }
+  if (options.keep_states < 0 || options.keep_states > kMostKeptStates) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("keep_states is ", options.keep_states, ", 0 to ", kMostKeptStates, " are wanted"));
+  }
   if (options.batch_size < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("batch_size is ", options.batch_size, ", must be 0 (unbatched) or at least 1"));
@@ -114,6 +118,10 @@ absl::Status CheckResume(const OpenSessionOptions& options, const SessionRoster:
     return absl::InvalidArgumentError(absl::StrCat("remember_steps is ", options.remember_steps,
                                                    ", session \"", session.id(), "\" has ",
                                                    session.remember_steps()));
+  }
+  if (options.keep_states != 0 && options.keep_states != session.keep_states()) {
+    return absl::InvalidArgumentError(absl::StrCat("keep_states is ", options.keep_states, ", session \"",
+                                                   session.id(), "\" has ", session.keep_states()));
   }
   if (entry.attachment.sink != nullptr && !options.take_over &&
       !SameClient(options.attachment, entry.attachment)) {
@@ -227,8 +235,8 @@ absl::Status SessionTable::NotFound(const std::string& id) {
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionOptions& options) {
   GRUSERVE_RETURN_IF_ERROR(CheckCreate(options));
-  const int64_t bytes =
-      Session::MemoryBytes(*options.model, std::max<int64_t>(options.batch_size, 1), options.remember_steps);
+  const int64_t bytes = Session::MemoryBytes(*options.model, std::max<int64_t>(options.batch_size, 1),
+                                             options.remember_steps, options.keep_states);
   {
     absl::MutexLock lock(&roster_->mu);
     GRUSERVE_RETURN_IF_ERROR(roster_->Charge(bytes));
@@ -242,8 +250,8 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const OpenSessionO
   auto session = std::make_shared<Session>(
       Session::Options{options.id, options.model, options.batch_size, options.attachment.sink.get(),
                        *std::move(real_time), options.tenant, options.close_with_stream,
-                       options.remember_steps, options.bit_exact, MakeDurability(options),
-                       options.start.get()},
+                       options.remember_steps, options.keep_states, options.bit_exact,
+                       MakeDurability(options), options.start.get()},
       options.h_0, surroundings_);
   {
     absl::MutexLock lock(&roster_->mu);

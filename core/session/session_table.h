@@ -28,6 +28,7 @@ class SessionRoster;
 enum class OpenMode { kCreate, kResume, kCreateOrResume };
 
 constexpr int64_t kMostRememberedSteps = 64;
+constexpr int64_t kMostKeptStates = 64;
 
 // What a session whose record is acquired is opened with.
 struct DurableTerms {
@@ -50,6 +51,8 @@ struct OpenSessionOptions {
   // Responses that a new session keeps, in places of its log, 0 to kMostRememberedSteps.
   // 0 for a resumed one, or what it was opened with.
   int64_t remember_steps = 0;
+  // Operations after which a new session keeps its state, 0 to kMostKeptStates; likewise.
+  int64_t keep_states = 0;
   // What of it outlives the server; absent: the server's default, or what it was opened with.
   std::optional<Durability> durability;
   // From SessionOpener: the terms where a store stands behind it.

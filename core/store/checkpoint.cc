@@ -20,7 +20,8 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "floats are copied as they lie in memory");
 
 constexpr std::string_view kMagic = "GRUSCKPT";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
+constexpr uint32_t kOldestVersion = 1;  // Without kept states.
 constexpr size_t kHeaderBytes = 65;
 constexpr size_t kChecksumBytes = 8;
 constexpr size_t kMaxRank = 8;
@@ -98,8 +99,9 @@ absl::Status CheckFrame(std::string_view bytes) {
   uint32_t version = 0;
   uint64_t length = 0;
   GRUSERVE_RETURN_IF_ERROR(reader.Take("version", &version));
-  if (version != kVersion) {
-    return Wrong("version", absl::StrCat("is ", version, ", this server reads version ", kVersion));
+  if (version < kOldestVersion || version > kVersion) {
+    return Wrong("version", absl::StrCat("is ", version, ", this server reads versions ", kOldestVersion,
+                                         " to ", kVersion));
   }
   GRUSERVE_RETURN_IF_ERROR(reader.Take("length", &length));
   if (length != bytes.size()) {
@@ -193,6 +195,32 @@ absl::Status TakeRemembered(Reader& reader, Checkpoint* checkpoint) {
   return absl::OkStatus();
 }
 
+absl::Status TakeKept(Reader& reader, Checkpoint* checkpoint) {
+  uint32_t count = 0;
+  GRUSERVE_RETURN_IF_ERROR(reader.Take("keep_states", &checkpoint->keep_states));
+  GRUSERVE_RETURN_IF_ERROR(reader.Take("kept", &count));
+  for (uint32_t i = 0; i < count; ++i) {
+    const std::string field = absl::StrCat("kept[", i, "]");
+    KeptState kept;
+    GRUSERVE_RETURN_IF_ERROR(reader.Take(absl::StrCat(field, ".step"), &kept.step));
+    const int64_t least = checkpoint->kept.empty() ? 0 : checkpoint->kept.back().step + 1;
+    if (kept.step < least || kept.step > checkpoint->step) {
+      return Wrong(absl::StrCat(field, ".step"),
+                   absl::StrCat("is ", kept.step, ", must be ", least, " to ", checkpoint->step));
+    }
+    GRUSERVE_RETURN_IF_ERROR(
+        reader.TakeFloats(absl::StrCat(field, ".state"), checkpoint->state.size(), &kept.state));
+    checkpoint->kept.push_back(std::move(kept));
+  }
+  return absl::OkStatus();
+}
+
+uint32_t VersionOf(std::string_view bytes) {
+  uint32_t version = 0;
+  std::memcpy(&version, bytes.data() + kMagic.size(), sizeof(version));
+  return version;
+}
+
 }  // namespace
 
 std::string EncodeCheckpoint(const Checkpoint& checkpoint) {
@@ -223,6 +251,12 @@ std::string EncodeCheckpoint(const Checkpoint& checkpoint) {
     Put(&bytes, uint64_t{response.state.size()});
     PutFloats(&bytes, response.state);
   }
+  Put(&bytes, checkpoint.keep_states);
+  Put(&bytes, static_cast<uint32_t>(checkpoint.kept.size()));
+  for (const KeptState& kept : checkpoint.kept) {
+    Put(&bytes, kept.step);
+    PutFloats(&bytes, kept.state);
+  }
   const uint64_t length = bytes.size() + kChecksumBytes;
   std::memcpy(bytes.data() + kMagic.size() + sizeof(kVersion), &length, sizeof(length));
   Put(&bytes, uint64_t{XXH3_64bits(bytes.data(), bytes.size())});
@@ -237,6 +271,7 @@ absl::StatusOr<Checkpoint> DecodeCheckpoint(std::string_view bytes) {
   GRUSERVE_RETURN_IF_ERROR(TakeHeader(reader, &checkpoint));
   GRUSERVE_RETURN_IF_ERROR(TakeState(reader, &checkpoint));
   GRUSERVE_RETURN_IF_ERROR(TakeRemembered(reader, &checkpoint));
+  if (VersionOf(bytes) > kOldestVersion) GRUSERVE_RETURN_IF_ERROR(TakeKept(reader, &checkpoint));
   if (reader.left() != 0) {
     return Wrong("end", absl::StrCat("is followed by ", reader.left(), " bytes that belong to nothing"));
   }

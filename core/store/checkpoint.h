@@ -5,7 +5,7 @@
 //
 //   offset  size  what
 //        0     8  magic "GRUSCKPT"
-//        8     4  u32 version of this form: 1
+//        8     4  u32 version of this form: 2 (1 ends before the kept states)
 //       12     8  u64 length of the whole, this field and the checksum included
 //       20     8  i64 model version, at least 1
 //       28     8  i64 batch size: 0 unbatched, n rows
@@ -25,6 +25,10 @@
 //                 u32   number of remembered responses, the last being of `step`, each:
 //                   u64   number of output elements, and so many f32; none for a state set
 //                   u64   number of state elements, and so many f32
+//                 u32   operations whose states the session keeps
+//                 u32   number of kept states, each:
+//                   i64   step after which it was, rising
+//                   f32   its elements, as many as above
 //      end-8   8  u64 XXH3 (64 bits, seed 0) of all bytes before it
 
 #ifndef GRUSERVE_CORE_STORE_CHECKPOINT_H_
@@ -56,6 +60,14 @@ struct RememberedResponse {
   bool operator==(const RememberedResponse&) const = default;
 };
 
+// The state after the operation that ended at `step`.
+struct KeptState {
+  int64_t step = 0;
+  std::vector<float> state;
+
+  bool operator==(const KeptState&) const = default;
+};
+
 struct Checkpoint {
   std::string model_name;
   int64_t model_version = 1;
@@ -70,12 +82,14 @@ struct Checkpoint {
   std::vector<StateTensorShape> state_shapes;
   std::vector<float> state;                    // Of all state tensors, one after the other.
   std::vector<RememberedResponse> remembered;  // Of the last places, up to `step`.
+  uint32_t keep_states = 0;
+  std::vector<KeptState> kept;  // By rising step.
 
   bool operator==(const Checkpoint&) const = default;
 };
 
-// REQUIRES: texts of at most 65535 bytes, at most 65535 tensors of rank 8 or less,
-// and as many elements of `state` as the shapes say.
+// REQUIRES: texts of at most 65535 bytes, at most 65535 tensors of rank 8 or less, and
+// as many elements of `state`, and of each kept one, as the shapes say.
 std::string EncodeCheckpoint(const Checkpoint& checkpoint);
 
 // The inverse. The bytes may come from anywhere: whatever is wrong with them is an

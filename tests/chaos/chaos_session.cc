@@ -1,5 +1,6 @@
 #include "tests/chaos/chaos_session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -47,7 +48,10 @@ absl::Status ChaosSession::Converse(client::ResilientSession& session) {
 
 void ChaosSession::Send(client::ResilientSession& session) {
   Operation operation = OperationOf(plan_.seed, plan_.number, sent_++, plan_.shape);
-  if (!operation.set_state) {
+  if (operation.rewind_back > 0) {
+    const auto back = std::min(static_cast<size_t>(operation.rewind_back), ends_.size() - 1);
+    session.SendRewind(ends_[ends_.size() - 1 - back]);
+  } else if (!operation.set_state) {
     std::vector<int64_t> shape = {plan_.shape.input_size};
     if (operation.time_steps > 1) shape.insert(shape.begin(), operation.time_steps);
     session.Send({shape, std::move(operation.values)});
@@ -56,6 +60,8 @@ void ChaosSession::Send(client::ResilientSession& session) {
   } else {
     session.SendState({{plan_.shape.layers, plan_.shape.hidden_size}, std::move(operation.values)});
   }
+  ends_.push_back(ends_.back() + operation.time_steps);
+  if (ends_.size() > kKeptStates) ends_.pop_front();
 }
 
 absl::Status ChaosSession::TakeAnswer(client::ResilientSession& session) {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <string>
 #include <thread>
@@ -77,6 +78,7 @@ class ChaosSession {
   // The thread's.
   SessionOutcome outcome_;
   int64_t sent_ = 0;
+  std::deque<int64_t> ends_ = {0};  // Where the last operations that were sent end in the log.
   int64_t next_index_ = 1;
   int64_t durable_step_ = 0;
   int64_t breaks_ = 0;

@@ -48,6 +48,7 @@ class Load {
       plan.open.durability = i % 2 == 0 ? client::Durability::kAsync : client::Durability::kSync;
       plan.resilience.window = options.window;
       plan.open.remember_steps = 4 * options.window;  // Chunks count as their steps.
+      plan.open.keep_states = kKeptStates;
       plan.resilience.answer_timeout = absl::Seconds(2);
       sessions_.push_back(
           std::make_unique<ChaosSession>(std::move(plan), clients, [this] { changed_.SignalAll(); }));

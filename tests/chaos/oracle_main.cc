@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <deque>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -28,10 +29,14 @@ class Oracle {
     std::vector<float> state(static_cast<size_t>(network.state_size()));
     std::vector<float> output(static_cast<size_t>(network.output_size()));
     uint64_t outputs = 0;
+    std::deque<std::vector<float>> before = {state};  // After the last operations, the last one at the end.
     for (int64_t i = 0; i < operations; ++i) {
       const Operation operation = OperationOf(seed_, session, i, shape_);
       std::vector<float> all;
-      if (operation.set_state) {
+      if (operation.rewind_back > 0) {
+        state = before[before.size() - 1 -
+                       std::min(static_cast<size_t>(operation.rewind_back), before.size() - 1)];
+      } else if (operation.set_state) {
         state.assign(state.size(), 0.0f);
         std::copy(operation.values.begin(), operation.values.end(), state.begin());
       }
@@ -42,6 +47,8 @@ class Oracle {
         all.insert(all.end(), output.begin(), output.end());
       }
       outputs = Chain(outputs, all);
+      before.push_back(state);
+      if (before.size() > kKeptStates) before.pop_front();
     }
     return {
         {"session", session}, {"operations", operations}, {"outputs", outputs}, {"state", Chain(0, state)}};

@@ -14,7 +14,9 @@ Operation OperationOf(uint64_t seed, int64_t session, int64_t number, const Mode
   Operation operation;
   const auto dice = random() % 100;
   if (dice < 3) return {.set_state = true};
-  operation.set_state = dice < 6;
+  if (dice < 6)
+    return {.set_state = true, .rewind_back = 1 + static_cast<int64_t>(random() % (kKeptStates - 1))};
+  operation.set_state = dice < 9;
   if (dice >= 94) operation.time_steps = 2 + static_cast<int64_t>(random() % 3);
   const int64_t size =
       operation.set_state ? shape.layers * shape.hidden_size : operation.time_steps * shape.input_size;

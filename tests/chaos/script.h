@@ -16,13 +16,19 @@ struct ModelShape {
   int64_t hidden_size = 0;
 };
 
+// Operations whose states a session keeps.
+constexpr int64_t kKeptStates = 8;
+
 struct Operation {
   bool set_state = false;
+  // Of a state set: not 0 where the state so many operations before the last comes
+  // back, the first one where there are not so many.
+  int64_t rewind_back = 0;
   int64_t time_steps = 1;     // Of a step; more than one is a chunk.
   std::vector<float> values;  // [T, I]; a state [layers, H], or none for a reset.
 };
 
-// Mostly steps, a few chunks, resets and states.
+// Mostly steps, a few chunks, resets, states and rewinds.
 Operation OperationOf(uint64_t seed, int64_t session, int64_t number, const ModelShape& shape);
 
 // The hash of all outputs up to here, from that of all before.

@@ -75,6 +75,17 @@ TEST(OperationLogTest, KnowsWhetherTheServerHasWhatItSent) {
   EXPECT_TRUE(log.ResendFrom(4, ExtendInputDigest(digest, 3, 1, true, state)).ok());
 }
 
+TEST(OperationLogTest, ARewindIsAnOperationOfItsOwn) {
+  OperationLog log(4, 77, 0);
+  log.Add(false, Input(1));
+  EXPECT_EQ(log.AddRewind(3).index, 5);
+  EXPECT_TRUE(log.operations().back().set_state);
+  const uint64_t digest = ExtendInputDigest(77, 4, 1, false, Input(1).values);
+  EXPECT_EQ(log.operations().back().digest, ExtendInputDigestByRewind(digest, 5, 3));
+  EXPECT_NE(ExtendInputDigestByRewind(digest, 5, 3), ExtendInputDigestByRewind(digest, 5, 2));
+  EXPECT_NE(ExtendInputDigestByRewind(digest, 5, 3), ExtendInputDigest(digest, 5, 1, true, {}));
+}
+
 TEST(OperationLogTest, WhatIsRefusedTakesNoPlace) {
   OperationLog log(1, 9, 0);
   for (int i = 1; i <= 3; ++i) log.Add(false, Input(static_cast<float>(i)));

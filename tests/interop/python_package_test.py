@@ -71,6 +71,18 @@ class ClientTest(unittest.TestCase):
             session.reset(h_0)
             self.assertEqual(session.step(x[:3]).tobytes(), self.client.infer_sequence("gru", x[:3], h_0=h_0).tobytes())
 
+    def test_a_rewound_session_goes_on_from_there(self):
+        x = self.floats(5, INPUT)
+        y = self.client.infer_sequence("gru", x)
+        with self.client.open_session("gru", keep_states=3) as session:
+            for row in x:
+                session.step(row)
+            session.rewind(3)
+            self.assertEqual(session.next_step, 7)
+            self.assertEqual(session.step(x[3]).tobytes(), y[3].tobytes())
+            with self.assertRaisesRegex(gruserve.StepError, r"rewind_to is 2, states are kept after steps 5, 6, 7"):
+                session.rewind(2)
+
     def test_a_batched_session_beside_another(self):
         x = self.floats(7, 3, INPUT)
         y = self.client.infer_sequence("gru", x)

@@ -36,6 +36,12 @@ inline SessionOp SetStateOp(std::vector<float> values = {}, int64_t index = 0) {
   return op;
 }
 
+inline SessionOp RewindOp(int64_t rewind_to, int64_t index = 0) {
+  SessionOp op = SetStateOp({}, index);
+  op.rewind_to = rewind_to;
+  return op;
+}
+
 inline SessionOp CloseOp() {
   SessionOp op;
   op.kind = SessionOpKind::kClose;

@@ -160,16 +160,19 @@ class Client:
         h_0: States | None = None,
         session_id: str = "",
         resume: bool = False,
+        keep_states: int = 0,
     ) -> Session:
         """Opens a session, or resumes the one called `session_id`.
 
         Its batch is fixed: 0 is an unbatched session, whose steps are [I], n one whose steps are [n, I].
+        With `keep_states` the states after so many last operations can be gone back to by `rewind`.
         """
         message = session_pb.OpenSession(
             session_id=session_id,
             model=model_pb.ModelSpec(name=model, version=version),
             mode=session_pb.OPEN_MODE_RESUME if resume else session_pb.OPEN_MODE_CREATE,
             batch_size=batch_size,
+            keep_states=keep_states,
         )
         _set_states(message, "h_0", h_0)
         return Session(self._inference, message)
@@ -241,6 +244,14 @@ class Session:
         message = inference.SetState(index=self.next_step)
         _set_states(message, "state", states)
         self._run(set_state=message)
+        self.next_step += 1
+
+    def rewind(self, step: int) -> None:
+        """Brings back the hidden state after the operation that ended at `step`, 0 for the first one.
+
+        The log goes on: `next_step` rises by one. OUT_OF_RANGE where that state is not kept.
+        """
+        self._run(set_state=inference.SetState(index=self.next_step, rewind_to=step))
         self.next_step += 1
 
     def close(self) -> None:

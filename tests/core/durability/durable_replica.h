@@ -4,12 +4,12 @@
 #ifndef GRUSERVE_TESTS_CORE_DURABILITY_DURABLE_REPLICA_H_
 #define GRUSERVE_TESTS_CORE_DURABILITY_DURABLE_REPLICA_H_
 
+#include <latch>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/synchronization/notification.h"
 #include "core/durability/session_opener.h"
 #include "core/durability/store_writer.h"
 #include "gtest/gtest.h"
@@ -34,12 +34,12 @@ class DurableReplica {
 
   absl::StatusOr<std::shared_ptr<Session>> Open(OpenSessionOptions options) {
     absl::StatusOr<std::shared_ptr<Session>> opened;
-    absl::Notification done;
+    std::latch done(1);
     opener_.Open(std::move(options), [&](absl::StatusOr<std::shared_ptr<Session>> session) {
       opened = std::move(session);
-      done.Notify();
+      done.count_down();
     });
-    done.WaitForNotification();
+    done.wait();
     return opened;
   }
   // Submits `op` and runs all that waits.

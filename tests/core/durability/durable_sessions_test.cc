@@ -99,6 +99,36 @@ TEST_F(DurableSessionsTest, WhatIsRememberedIsDurableToo) {
   EXPECT_EQ(other_->last().status.code(), absl::StatusCode::kOutOfRange);
 }
 
+TEST_F(DurableSessionsTest, KeptStatesAndTheirRewindsAreStored) {
+  uint64_t digest = 0;
+  {
+    const auto replica = NewReplica();
+    OpenSessionOptions options = Options(OpenMode::kCreate, sink_, Durability::kAsync);
+    options.keep_states = 4;
+    const auto session = Open(*replica, options);
+    for (int64_t i = 1; i <= 3; ++i) Step(*replica, *session, i, sink_);
+    replica->Run(*session, RewindOp(1, 4), sink_);
+    ASSERT_TRUE(sink_->last().status.ok()) << sink_->last().status;
+    ASSERT_TRUE(replica->Flush());
+    digest = session->Describe().input_digest;
+  }
+  const auto replica = NewReplica();
+  const auto session = Resume(*replica, other_);
+  EXPECT_EQ(session->Describe().input_digest, digest);
+  EXPECT_EQ(session->keep_states(), 4);
+  SessionOp again = StepOp(Input(2), 1, 5);
+  replica->Run(*session, again, other_);
+  ASSERT_TRUE(other_->last().status.ok()) << other_->last().status;
+  EXPECT_THAT(other_->last().output, ElementsAreArray(Expected(2))) << "as after step 1";
+  replica->Run(*session, RewindOp(2, 6), other_);
+  ASSERT_TRUE(other_->last().status.ok()) << other_->last().status;
+  replica->Run(*session, StepOp(Input(3), 1, 7), other_);
+  EXPECT_THAT(other_->last().output, ElementsAreArray(Expected(3)));
+  replica->Run(*session, RewindOp(2, 8), other_);
+  EXPECT_THAT(other_->last().status,
+              StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("states are kept after steps 4, 5, 6, 7")));
+}
+
 TEST_F(DurableSessionsTest, EvictionLeavesTheRecord) {
   const auto replica = NewReplica();
   const auto session = Create(*replica);

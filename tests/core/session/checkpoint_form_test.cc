@@ -29,6 +29,8 @@ Checkpoint Sample() {
   sample.durability = Durability::kSync;
   sample.remember_steps = 2;
   sample.state.assign(20, 0.5F);
+  sample.keep_states = 2;
+  sample.kept = {{0, std::vector<float>(20)}, {3, sample.state}};
   sample.remembered = {{std::vector<float>(10, 1.0F), {}}, {{}, std::vector<float>(20, 2.0F)}};
   return sample;
 }
@@ -62,6 +64,8 @@ TEST(CheckpointFormTest, WhatDoesNotFitIsRefused) {
   refused([](Checkpoint* from) { from->remembered[0].output.pop_back(); },
           "remembered[0] has 9 output values and 0 of the state, 10 and 20, or none, are wanted");
   refused([](Checkpoint* from) { from->remembered[1].state.push_back(0); }, "remembered[1] has 0 output");
+  refused([](Checkpoint* from) { from->keep_states = 1; }, "kept has 2 states of 1");
+  refused([](Checkpoint* from) { from->keep_states = 65; }, "at most 64 are wanted");
   const auto other = absl::StatusCode::kFailedPrecondition;
   refused([](Checkpoint* from) { from->batch_size = 3; }, "[2, 3, 5], the checkpoint has", other);
   refused([](Checkpoint* from) { from->state_shapes[0].dims[2] = 6; }, "the checkpoint has", other);

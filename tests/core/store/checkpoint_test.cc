@@ -30,6 +30,8 @@ Checkpoint Sample() {
   checkpoint.state_shapes = {{"a", {1, 2, 3}}, {"b", {2, 2, 1}}};
   checkpoint.state = {1, -2, 3, -4, 5, -6, 0.5f, -0.0f, std::numeric_limits<float>::infinity(), 1e-42f};
   checkpoint.remembered = {{{1, 2}, {}}, {{3, 4}, {5}}};
+  checkpoint.keep_states = 3;
+  checkpoint.kept = {{38, std::vector<float>(10, 2)}, {41, checkpoint.state}};
   return checkpoint;
 }
 
@@ -39,6 +41,8 @@ constexpr size_t kTensorsAt = kNameAt + (2 + 4) + (2 + 64) + (2 + 16);
 constexpr size_t kRankAt = kTensorsAt + 2 + 2 + 1;
 constexpr size_t kDimsAt = kRankAt + 1;
 constexpr size_t kRememberedAt = kDimsAt + 24 + (2 + 1 + 1 + 24) + 40;
+
+constexpr size_t kKeptAt = kRememberedAt + 4 + (8 + 8 + 8) + (8 + 8 + 8 + 4);
 
 template <typename Number>
 void Poke(std::string* bytes, size_t at, Number number) {
@@ -78,14 +82,27 @@ TEST(CheckpointTest, AnEmptyOneComesBack) {
 TEST(CheckpointTest, LiesAsDocumented) {
   const std::string bytes = EncodeCheckpoint(Sample());
   EXPECT_EQ(bytes.substr(0, 8), "GRUSCKPT");
-  EXPECT_EQ(bytes.substr(8, 4), std::string("\1\0\0\0", 4));
+  EXPECT_EQ(bytes.substr(8, 4), std::string("\2\0\0\0", 4));
   EXPECT_EQ(bytes.substr(20, 8), std::string("\3\0\0\0\0\0\0\0", 8));
   EXPECT_EQ(bytes.substr(36, 8), std::string("\51\0\0\0\0\0\0\0", 8));
   EXPECT_EQ(bytes.substr(52, 8), "\xef\xcd\xab\x89\x67\x45\x23\x01");
   EXPECT_EQ(bytes.substr(kNameAt, 6), std::string("\4\0demo", 6));
   EXPECT_EQ(bytes.substr(kTensorsAt, 6), std::string("\2\0\1\0a\3", 6));
   EXPECT_EQ(bytes.substr(kRememberedAt, 5), std::string("\2\0\0\0\2", 5));
+  EXPECT_EQ(bytes.substr(kKeptAt, 10), std::string("\3\0\0\0\2\0\0\0\46\0", 10));
   EXPECT_EQ(bytes, Sealed(bytes));
+}
+
+TEST(CheckpointTest, VersionOneHasNoKeptStates) {
+  std::string bytes = EncodeCheckpoint(Sample());
+  bytes.erase(kKeptAt, bytes.size() - 8 - kKeptAt);
+  Poke(&bytes, 8, 1u);
+  Checkpoint expected = Sample();
+  expected.keep_states = 0;
+  expected.kept.clear();
+  const absl::StatusOr<Checkpoint> decoded = DecodeCheckpoint(Sealed(bytes));
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_EQ(*decoded, expected);
 }
 
 TEST(CheckpointTest, EveryPrefixIsRefused) {
@@ -129,8 +146,14 @@ struct Hostile {
 
 TEST(CheckpointTest, HostileBytesAreRefusedByName) {
   const Hostile table[] = {
-      {"later version", [](std::string* b) { Poke(b, 8, 2u); },
-       "checkpoint.version is 2, this server reads version 1"},
+      {"later version", [](std::string* b) { Poke(b, 8, 3u); },
+       "checkpoint.version is 3, this server reads versions 1 to 2"},
+      {"no version", [](std::string* b) { Poke(b, 8, 0u); }, "checkpoint.version is 0"},
+      {"many kept", [](std::string* b) { Poke(b, kKeptAt + 4, 0xffffffffu); }, "checkpoint.kept[2].step"},
+      {"kept too late", [](std::string* b) { Poke(b, kKeptAt + 8, int64_t{42}); },
+       "checkpoint.kept[0].step is 42, must be 0 to 41"},
+      {"kept out of order", [](std::string* b) { Poke(b, kKeptAt + 8, int64_t{41}); },
+       "checkpoint.kept[1].step is 41, must be 42 to 41"},
       {"magic", [](std::string* b) { (*b)[0] = 'X'; }, "checkpoint.magic"},
       {"model version", [](std::string* b) { Poke(b, 20, int64_t{0}); }, "checkpoint.model_version is 0"},
       {"batch", [](std::string* b) { Poke(b, 28, int64_t{-1}); }, "checkpoint.batch_size is -1"},

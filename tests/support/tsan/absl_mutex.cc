@@ -15,6 +15,7 @@
 
 #include "absl/base/config.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 #define GRUSERVE_QUOTE_INNER(text) #text
@@ -119,15 +120,6 @@ void CondVar::Wait(Mutex* mutex) {
   Reacquire(mutex);
 }
 
-bool CondVar::WaitWithTimeout(Mutex* mutex, absl::Duration timeout) {
-  static const auto original = As<bool (*)(CondVar*, Mutex*, absl::Duration)>(
-      Original("7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE"));
-  Release(mutex);
-  const bool timed_out = original(this, mutex, timeout);
-  Reacquire(mutex);
-  return timed_out;
-}
-
 bool CondVar::WaitWithDeadline(Mutex* mutex, absl::Time deadline) {
   static const auto original = As<bool (*)(CondVar*, Mutex*, absl::Time)>(
       Original("7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE"));
@@ -135,6 +127,11 @@ bool CondVar::WaitWithDeadline(Mutex* mutex, absl::Time deadline) {
   const bool timed_out = original(this, mutex, deadline);
   Reacquire(mutex);
   return timed_out;
+}
+
+// The library's own calls WaitWithDeadline, which would let go of the mutex twice.
+bool CondVar::WaitWithTimeout(Mutex* mutex, absl::Duration timeout) {
+  return WaitWithDeadline(mutex, absl::Now() + timeout);
 }
 
 ABSL_NAMESPACE_END

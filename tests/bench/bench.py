@@ -56,7 +56,8 @@ def start_servers(stack, args, folders, bf16):
     repository, onnx = folders
     server = [args.bin / "gruserve-server", "--repository", repository, "--listen", "127.0.0.1:0",
               "--port-file", "{port_file}", "--http-listen", "none", "--log-level", "warning"]
-    commands = {"two": [*server, "--workers", "2"], "one": [*server, "--workers", "1"],
+    commands = {"live": [*server, "--workers", "2", "--session-memory-bytes", str(4 << 30)],
+                "two": [*server, "--workers", "2"], "one": [*server, "--workers", "1"],
                 **({"bf16": [*server, "--workers", "2", "--compute-dtype", "bf16"]} if bf16 else {}),
                 "echo": [args.bin / "bench-echo", "{port_file}"]}
     if args.ort:

@@ -5,13 +5,21 @@
 #include "tests/bench/process_meter.h"
 
 namespace gruserve::bench {
+namespace {
+
+int LiveSessions(const LoadOptions& options) {
+  return options.live_sessions > 0 ? options.live_sessions : options.sessions_per_stream;
+}
+
+}  // namespace
 
 ClosedStream::ClosedStream(const LoadOptions& options, RunWindow* window, Countdown* opened, Countdown* ended)
-    : MeasuredStream(options, options.sessions_per_stream, window, opened, ended),
+    : MeasuredStream(options, LiveSessions(options), window, opened, ended),
       sessions_(options.sessions_per_stream),
+      live_(LiveSessions(options)),
       max_in_flight_(options.messages_in_flight),
       messages_(static_cast<size_t>(max_in_flight_)),
-      answered_(static_cast<size_t>(sessions_)) {}
+      answered_(static_cast<size_t>(live_)) {}
 
 void ClosedStream::Begin() {
   {
@@ -31,8 +39,9 @@ void ClosedStream::Count(const v1::SessionEvent& event, int64_t now) {
 void ClosedStream::CountOutput(uint32_t session, int64_t now) {
   const bool counts = window_->Contains(now);
   steps_ += counts ? 1 : 0;
-  // A session answers in order: its n-th output belongs to the n-th message.
-  const auto number = static_cast<size_t>(answered_[session - 1]++);
+  // A session answers in order, and is in every (live / sessions)th message.
+  const auto place = static_cast<int64_t>(session - 1);
+  const auto number = static_cast<size_t>(place / sessions_ + answered_[session - 1]++ * (live_ / sessions_));
   Message& message = messages_[number % messages_.size()];
   if (--message.unanswered > 0) return;
   if (counts) latencies_.Add(now - message.sent);
@@ -42,11 +51,17 @@ void ClosedStream::CountOutput(uint32_t session, int64_t now) {
   ++to_send_;
 }
 
+void ClosedStream::Aim() {
+  auto session = static_cast<uint32_t>(sent_ * sessions_ % live_);
+  for (v1::SessionCommand& command : *step_.mutable_commands()) command.set_session(++session);
+}
+
 void ClosedStream::MaybeWrite() {
   if (writing_ || closed_) return;
   if (to_send_ > 0) {
     --to_send_;
     writing_ = true;
+    if (live_ > sessions_) Aim();
     messages_[static_cast<size_t>(sent_++) % messages_.size()] = {NowNanos(), sessions_};
     StartWrite(&step_);
   } else if (in_flight_ == 0 && sent_ > 0) {

@@ -1,5 +1,6 @@
 // One StreamSteps call that keeps a number of messages in flight: the next is
-// sent when one is answered wholly. A message steps every session of the stream.
+// sent when one is answered wholly. A message steps every session of the stream, or the
+// next ones of many.
 
 #ifndef GRUSERVE_TESTS_BENCH_CLOSED_STREAM_H_
 #define GRUSERVE_TESTS_BENCH_CLOSED_STREAM_H_
@@ -37,8 +38,11 @@ class ClosedStream final : public MeasuredStream {
   void Count(const v1::SessionEvent& event, int64_t now) override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void CountOutput(uint32_t session, int64_t now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MaybeWrite() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Names the sessions of the next message.
+  void Aim() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  const int sessions_;
+  const int sessions_;  // Of a message.
+  const int live_;      // Of the stream.
   const int max_in_flight_;
   int to_send_ ABSL_GUARDED_BY(mu_) = 0;
   int in_flight_ ABSL_GUARDED_BY(mu_) = 0;  // To be sent, or sent and not wholly answered.

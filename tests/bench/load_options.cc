@@ -21,12 +21,16 @@ LoadOptions ParseLoadOptions(int argc, char** argv) {
   app.add_option("--rate", options.rate, "Operations a second, open loop. 0: closed loop.");
   app.add_option("--streams", options.streams, "StreamSteps calls.");
   app.add_option("--sessions", options.sessions_per_stream, "Sessions of each stream; a message steps all.");
+  app.add_option("--live", options.live_sessions,
+                 "Sessions that each stream holds; a message steps the next --sessions of them.");
   app.add_option("--in-flight", options.messages_in_flight, "Messages in flight on each stream.");
   app.add_option("--time-steps", options.time_steps, "T of a sequence.");
   app.add_option("--batch", options.batch_size, "B of a sequence.");
   app.add_option("--concurrency", options.concurrency, "InferSequence calls in flight.");
   try {
     app.parse(argc, argv);
+    if (options.live_sessions % options.sessions_per_stream != 0)
+      throw CLI::ValidationError("--live", "a multiple of --sessions is wanted");
   } catch (const CLI::ParseError& error) {
     std::exit(app.exit(error));
   }

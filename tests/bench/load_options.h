@@ -24,6 +24,9 @@ struct LoadOptions {
   int streams = 1;
   int sessions_per_stream = 1;  // A message carries a step of each. Closed loop only.
   int messages_in_flight = 1;   // On each stream. Closed loop only.
+  // Sessions that each stream holds open, of which a message steps the next
+  // `sessions_per_stream`. Closed loop only.
+  int live_sessions = 0;  // 0: as many as a message steps.
 
   // Sequences: [T, B, I].
   int64_t time_steps = 1;

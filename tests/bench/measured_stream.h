@@ -12,6 +12,7 @@
 #include <grpcpp/support/client_callback.h>
 
 #include <cstdint>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -35,6 +36,7 @@ class MeasuredStream : public grpc::ClientBidiReactor<v1::StreamStepsRequest, v1
  protected:
   // REQUIRES: everything outlives the stream. `opened` and `ended` are counted
   // down once each, also where the stream breaks.
+  // `sessions` are opened.
   MeasuredStream(const LoadOptions& options, int sessions, RunWindow* window, Countdown* opened,
                  Countdown* ended);
 
@@ -48,14 +50,20 @@ class MeasuredStream : public grpc::ClientBidiReactor<v1::StreamStepsRequest, v1
   RunWindow* const window_;
   absl::Mutex mu_;
   int unopened_ ABSL_GUARDED_BY(mu_);
-  bool writing_ ABSL_GUARDED_BY(mu_) = true;  // The opening message comes first.
+  bool writing_ ABSL_GUARDED_BY(mu_) = true;  // The opening messages come first.
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   v1::StreamStepsRequest step_;  // Whoever set writing_ has it.
 
  private:
   Countdown* const opened_;
   Countdown* const ended_;
-  const v1::StreamStepsRequest open_;
+  // Opens the next sessions; false where there are no more.
+  bool WriteOpens() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const std::string model_;
+  const int sessions_;
+  int asked_for_ ABSL_GUARDED_BY(mu_) = 0;
+  v1::StreamStepsRequest open_ ABSL_GUARDED_BY(mu_);
   grpc::ClientContext context_;
   v1::StreamStepsResponse response_;  // The reading thread's.
 };

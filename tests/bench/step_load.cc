@@ -18,7 +18,7 @@
 namespace gruserve::bench {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(30);
+constexpr absl::Duration kPatience = absl::Seconds(120);
 
 // The streams of a run, over its connections in turn.
 template <typename Stream>

@@ -42,9 +42,9 @@ v1::Tensor InputTensor(const std::vector<int64_t>& shape, uint32_t seed) {
   return tensor;
 }
 
-v1::StreamStepsRequest OpenMessage(const std::string& model, int sessions) {
+v1::StreamStepsRequest OpenMessage(const std::string& model, int first, int count) {
   v1::StreamStepsRequest message;
-  for (int i = 1; i <= sessions; ++i) {
+  for (int i = first; i < first + count; ++i) {
     v1::SessionCommand& command = *message.add_commands();
     command.set_session(static_cast<uint32_t>(i));
     command.mutable_open()->mutable_model()->set_name(model);

@@ -20,8 +20,8 @@ std::vector<std::shared_ptr<grpc::Channel>> OpenChannels(const std::string& serv
 // A raw float tensor of repeatable numbers between -1 and 1.
 v1::Tensor InputTensor(const std::vector<int64_t>& shape, uint32_t seed);
 
-// Opens sessions 1 to `sessions`, ended with the stream.
-v1::StreamStepsRequest OpenMessage(const std::string& model, int sessions);
+// Opens `count` sessions with handles from `first` on, ended with the stream.
+v1::StreamStepsRequest OpenMessage(const std::string& model, int first, int count);
 
 // A step of each of the sessions 1 to `sessions`.
 v1::StreamStepsRequest StepMessage(int64_t input_size, int sessions);

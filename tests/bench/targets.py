@@ -166,10 +166,18 @@ def overload(judge):
                        lambda r: r["over"]["server_rss_bytes"][-1] / r["over"]["server_rss_bytes"][0], FLAT_MEMORY)
 
 
+def live_sessions(judge):
+    for label in judge.figures.get("sessions", {"hidden 256": None}):
+        judge.measured(f"bytes of a live session, {label}", "sessions", label, lambda r: r["bytes_a_session"],
+                       1.25 * 256 * 4 + 256)
+        judge.measured(f"CPU a step over that of {rounds.LIVE[0]} sessions, {label}", "sessions", label,
+                       lambda r: r["many"]["server_cpu_us"] / r["few"]["server_cpu_us"], 1.10)
+
+
 def judge(figures, bf16):
     """Every target of the table, in its order. `bf16`: whether the processor has it."""
     collected = Judge(figures, bf16)
-    for rows in (ping_pong, step_cpu, step_rates, frames, sequences, peer_sequences, overload):
+    for rows in (ping_pong, step_cpu, step_rates, frames, sequences, peer_sequences, overload, live_sessions):
         rows(collected)
     collected.add("bits equal in every mode, 10^6 random mixes", None, None,
                   reason="judged by the end-to-end tests, not by a clock")

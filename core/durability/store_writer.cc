@@ -11,6 +11,8 @@ namespace {
 
 // Of one transaction or round trip: none may take long.
 constexpr size_t kMostAtOnce = 1000;
+// For how long a flush waits for sessions that are in the middle of an operation.
+constexpr absl::Duration kGather = absl::Milliseconds(5);
 
 StoreResult Ended() { return {StoreOutcome::kUnavailable, "the server is shutting down", 0, ""}; }
 
@@ -77,12 +79,19 @@ void StoreWriter::OnMoved(std::shared_ptr<Session> session) {
   const absl::MutexLock lock(&mu_);
   moved_.push_back(std::move(session));
   if (moved_.size() > 1) return;
-  flush_at_ = clock_->Now() + options_.flush_interval;
+  flush_at_ = clock_->Now() + FlushInterval();
   changed_.Signal();
+}
+
+absl::Duration StoreWriter::FlushInterval() const {
+  constexpr int64_t kRestsPerWrite = 19;
+  return std::clamp(kRestsPerWrite * flush_cost_, options_.flush_interval,
+                    kMostStretch * options_.flush_interval);
 }
 
 void StoreWriter::OnCheckpoint(std::shared_ptr<Session> session, Checkpoint checkpoint) {
   const absl::MutexLock lock(&mu_);
+  urgent_ = true;
   AddReady(session, std::move(checkpoint));
 }
 
@@ -123,7 +132,7 @@ bool StoreWriter::Idle() const {
 
 absl::Time StoreWriter::WakeAt() const {
   absl::Time wake = std::min(flush_at_, probe_at_);
-  if (!ready_.empty()) wake = std::min(wake, write_after_);
+  if (!ready_.empty()) wake = std::min(wake, Gathers() ? gather_until_ : write_after_);
   if (!renewals_.empty()) wake = std::min(wake, renewals_.front().due);
   return wake;
 }
@@ -147,8 +156,13 @@ bool StoreWriter::Take(Turn* turn) {
   if (flush_at_ <= now || flushes_ > 0) {
     turn->moved.swap(moved_);
     flush_at_ = absl::InfiniteFuture();
+    flush_cost_ = absl::ZeroDuration();
+    gather_until_ = now + kGather;
   }
-  if (write_after_ <= now) turn->ready.swap(ready_);
+  if (write_after_ <= now && !Gathers()) {
+    turn->ready.swap(ready_);
+    urgent_ = false;
+  }
   turn->probe = probe_at_ <= now;
   probe_at_ = now + options_.probe_interval;
   turn->jobs.swap(jobs_);
@@ -186,7 +200,7 @@ void StoreWriter::AskForCheckpoint(const std::shared_ptr<Session>& session) {
   }
   session->TakeCheckpoint([this, session](std::optional<Checkpoint> checkpoint) {
     const absl::MutexLock lock(&mu_);
-    --asked_;
+    if (--asked_ == 0) changed_.Signal();
     if (checkpoint.has_value()) AddReady(session, *std::move(checkpoint));
   });
 }
@@ -233,6 +247,7 @@ void StoreWriter::WriteSome(std::vector<std::pair<std::shared_ptr<Session>, Chec
     counters_.checkpoints += static_cast<int64_t>(batch.size());
     counters_.checkpoint_bytes += bytes;
     counters_.write_time += absl::Now() - begin;
+    flush_cost_ += absl::Now() - begin;
   }
   for (size_t i = 0; i < batch.size(); ++i) OnWritten(batch[i].first, std::move(batch[i].second), results[i]);
 }

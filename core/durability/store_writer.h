@@ -4,7 +4,8 @@
 // All that concerns one record happens in one order, so that a server never fences
 // itself: what was to be written before an acquire is written before it. Writes are
 // grouped: everything that became ready while one batch was on its way is the next.
-// Sessions whose results wait are written at once, others every `flush_interval`.
+// Sessions whose results wait are written at once, others every `flush_interval`, or
+// less often while writing them takes more than a twentieth of the time.
 //
 // Thread-safe. No method blocks on the store but Flush. Callbacks run on the thread.
 
@@ -35,6 +36,7 @@ namespace gruserve {
 class StoreWriter : public SessionKeeper {
  public:
   struct Options {
+    // Up to kMostStretch times as long where writing is slow.
     absl::Duration flush_interval = absl::Milliseconds(100);
     absl::Duration ttl = absl::Hours(1);  // Of a record that nobody renews.
     // From a write that failed to the next.
@@ -117,11 +119,18 @@ class StoreWriter : public SessionKeeper {
   };
 
   static constexpr size_t kLeastPruned = 1024;
+  static constexpr int64_t kMostStretch = 4;
 
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
   // Waits for something to do; false at the end.
   bool Take(Turn* turn) ABSL_LOCKS_EXCLUDED(mu_);
   bool SomethingToDo() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether checkpoints that nobody waits for are better written with those to come.
+  bool Gathers() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return asked_ > 0 && !urgent_ && clock_->Now() < gather_until_;
+  }
+  // From a move to the flush that writes it.
+  absl::Duration FlushInterval() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // When there is something to do though nothing comes.
   absl::Time WakeAt() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -155,7 +164,10 @@ class StoreWriter : public SessionKeeper {
   int64_t asked_ ABSL_GUARDED_BY(mu_) = 0;  // Checkpoints that sessions have yet to take.
   std::vector<std::shared_ptr<Session>> moved_ ABSL_GUARDED_BY(mu_);
   absl::Time flush_at_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();  // The moved ones.
+  absl::Duration flush_cost_ ABSL_GUARDED_BY(mu_);  // Of writing since the last flush began.
   Ready ready_ ABSL_GUARDED_BY(mu_);
+  bool urgent_ ABSL_GUARDED_BY(mu_) = false;  // Results wait for one of them.
+  absl::Time gather_until_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
   absl::Time write_after_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();  // After a failure.
   absl::Time probe_at_ ABSL_GUARDED_BY(mu_);
   std::deque<Job> jobs_ ABSL_GUARDED_BY(mu_);

@@ -21,6 +21,8 @@ class KeptStates {
   // Keeps the states after the last `most` operations. REQUIRES: most >= 1.
   explicit KeptStates(int64_t most) : most_(static_cast<size_t>(most)) {}
 
+  int64_t most() const { return static_cast<int64_t>(most_); }
+
   // The most bytes that it holds where a state has `state_size` floats; the largest
   // int64 where that is too many to count.
   static int64_t Bytes(int64_t most, int64_t state_size);

@@ -25,19 +25,18 @@ Session::Session(Options options, const std::vector<float>& h_0,
       model_(std::move(options.model)),
       batch_size_(options.batch_size),
       remember_steps_(static_cast<int32_t>(options.remember_steps)),
-      keep_states_(static_cast<int32_t>(options.keep_states)),
-      bit_exact_(options.bit_exact),
       tenant_(options.tenant),
       surroundings_(std::move(surroundings)),
       state_(model_.get(), rows()),
-      kept_(keep_states_ > 0 ? std::make_unique<KeptStates>(keep_states_) : nullptr),
+      kept_(options.keep_states > 0 ? std::make_unique<KeptStates>(options.keep_states) : nullptr),
       ledger_(options.start != nullptr && !Seeded(Bug::kRestoreBeginsAtStepOne) ? options.start->step : 0),
       real_time_(std::move(options.real_time)),
       durability_(std::move(options.durability)),
       holder_(options.holder),
-      opened_ns_(absl::ToUnixNanos(surroundings_->clock->Now())),
-      last_done_ns_(opened_ns_),
-      close_with_stream_(options.close_with_stream) {
+      last_done_ns_(absl::ToUnixNanos(surroundings_->clock->Now())),
+      opened_s_(static_cast<uint32_t>(absl::ToUnixSeconds(surroundings_->clock->Now()))),
+      close_with_stream_(options.close_with_stream),
+      bit_exact_(options.bit_exact) {
   if (!h_0.empty()) state_.Set(h_0);
   const absl::MutexLock lock(&mu_);
   if (durability_ != nullptr) {
@@ -147,7 +146,7 @@ SessionActivity* Session::Enqueue(QueuedOp& queued) {
   const SessionOp& op = queued.op;
   const bool is_new = op.index == 0 || op.index >= ledger_.next() + places_ahead_;
   if (queued.between == nullptr && is_new) queued.places = LogPlaces(op);
-  places_ahead_ += queued.places;
+  places_ahead_ += static_cast<int32_t>(queued.places);
   const bool first = activity_ == nullptr;
   if (first) activity_ = surroundings_->shelf.Take();
   activity_->queue.push_back(std::move(queued));
@@ -195,14 +194,14 @@ SessionDescription Session::DescribeLocked() const {
   description.queued = in_flight_;
   description.attached = holder_ != nullptr;
   description.remember_steps = remember_steps_;
-  description.keep_states = keep_states_;
+  description.keep_states = keep_states();
   description.memory_bytes = memory_bytes();
   if (real_time_ != nullptr) {
     description.real_time = real_time_->clock.contract();
     description.late_steps = real_time_->clock.late_steps();
   }
   const absl::Time now = surroundings_->clock->Now();
-  description.age = now - absl::FromUnixNanos(opened_ns_);
+  description.age = now - absl::FromUnixSeconds(opened_s_);
   description.idle = in_flight_ > 0 ? absl::ZeroDuration() : now - last_done();
   description.last_latency = absl::Microseconds(last_latency_us_);
   return description;
@@ -341,7 +340,7 @@ void Session::Complete(SessionActivity& activity) {
   Follow follow = Follow::kGive;
   {
     absl::MutexLock lock(&mu_);
-    places_ahead_ -= current.places;
+    places_ahead_ -= static_cast<int32_t>(current.places);
     const bool ran = activity.allowed && result.status.ok();
     if (ran) Apply(activity);
     if (activity.allowed && !ran) ledger_.Failed();

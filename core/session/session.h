@@ -138,9 +138,9 @@ class Session : public std::enable_shared_from_this<Session> {
   int64_t batch_size() const { return batch_size_; }
   // Batch rows: 1 where unbatched.
   int64_t rows() const { return batch_size_ == 0 ? 1 : batch_size_; }
-  int64_t memory_bytes() const { return MemoryBytes(*model_, rows(), remember_steps_, keep_states_); }
+  int64_t memory_bytes() const { return MemoryBytes(*model_, rows(), remember_steps_, keep_states()); }
   int64_t remember_steps() const { return remember_steps_; }
-  int64_t keep_states() const { return keep_states_; }
+  int64_t keep_states() const { return kept_ == nullptr ? 0 : kept_->most(); }
   // Whether a store stands behind it.
   bool durable() const { return durability_ != nullptr; }
   uint64_t epoch() const ABSL_LOCKS_EXCLUDED(mu_) {
@@ -275,8 +275,7 @@ class Session : public std::enable_shared_from_this<Session> {
   const ModelHandle model_;
   const int64_t batch_size_;
   const int32_t remember_steps_;
-  const int32_t keep_states_;
-  const bool bit_exact_;
+  int32_t places_ahead_ ABSL_GUARDED_BY(mu_) = 0;  // Of the log, that wait or run.
   Tenant* const tenant_;
   const std::shared_ptr<SessionSurroundings> surroundings_;
 
@@ -291,20 +290,20 @@ class Session : public std::enable_shared_from_this<Session> {
   std::unique_ptr<RememberedSteps> remembered_ ABSL_GUARDED_BY(mu_);  // From the first response on.
   std::unique_ptr<RealTimeTerms> real_time_ ABSL_GUARDED_BY(mu_);
   const std::unique_ptr<SessionDurability> durability_ ABSL_PT_GUARDED_BY(mu_);
-  int64_t places_ahead_ ABSL_GUARDED_BY(mu_) = 0;  // Of the log, that wait or run.
   uint64_t epoch_ ABSL_GUARDED_BY(mu_) = 1;
   const SessionSink* holder_ ABSL_GUARDED_BY(mu_);
-  // Since 1970: half an absl::Time.
-  const int64_t opened_ns_;
-  int64_t last_done_ns_ ABSL_GUARDED_BY(mu_);
-  absl::Status ended_ ABSL_GUARDED_BY(mu_);  // OK while it lives, then why it does not.
+  int64_t last_done_ns_ ABSL_GUARDED_BY(mu_);  // Since 1970: half an absl::Time.
+  absl::Status ended_ ABSL_GUARDED_BY(mu_);    // OK while it lives, then why it does not.
   int32_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;
   int32_t last_latency_us_ ABSL_GUARDED_BY(mu_) = 0;
+  const uint32_t opened_s_;  // Since 1970.
   SessionErrorReason ended_reason_ ABSL_GUARDED_BY(mu_) = SessionErrorReason::kNone;
-  bool close_with_stream_ ABSL_GUARDED_BY(mu_);
-  bool same_client_ ABSL_GUARDED_BY(mu_) = false;  // Attached it last as before.
-  bool closing_ ABSL_GUARDED_BY(mu_) = false;
-  bool refusing_ ABSL_GUARDED_BY(mu_) = false;  // Un-indexed steps, since one had no credit.
+  // There may be millions of sessions: one byte for all.
+  bool close_with_stream_ : 1 ABSL_GUARDED_BY(mu_);
+  bool bit_exact_ : 1 ABSL_GUARDED_BY(mu_);            // Never changes.
+  bool same_client_ : 1 ABSL_GUARDED_BY(mu_) = false;  // Attached it last as before.
+  bool closing_ : 1 ABSL_GUARDED_BY(mu_) = false;
+  bool refusing_ : 1 ABSL_GUARDED_BY(mu_) = false;  // Un-indexed steps, since one had no credit.
 };
 
 }  // namespace gruserve

@@ -62,7 +62,7 @@ Checkpoint Session::MakeCheckpoint() const {
   Checkpoint checkpoint = CheckpointForm(*model_, batch_size_);
   checkpoint.remember_steps = static_cast<uint32_t>(remember_steps_);
   checkpoint.state = state_.Get();
-  checkpoint.keep_states = static_cast<uint32_t>(keep_states_);
+  checkpoint.keep_states = static_cast<uint32_t>(keep_states());
   if (kept_ != nullptr) checkpoint.kept = kept_->Get();
   if (Seeded(Bug::kCheckpointLosesALayer)) checkpoint.state.back() = 0.0f;
   absl::MutexLock lock(&mu_);

@@ -19,6 +19,8 @@ kept and sorted, nothing is rounded. Server and client share the machine's proce
   CPU a step   the CPU time of both processes inside the measured window over the steps answered in it.
   sequences    closed loop, one InferSequence call in flight; the median latency, transport included.
   open loop    operations leave when they are due, whatever came back; latency counts from that time.
+  sessions     16 streams that hold so many live sessions; messages of 64 steps go through all of them in turn, one
+               in flight a stream. Bytes are the resident set with many over that with few, by the sessions between.
   overload     open loop at three times the closed loop's rate. Goodput is what was answered with a result.
                A refusal's latency counts from when its operation was written. Memory is the server's resident
                set at the end of the window over that at its begin, after one second of overload.

@@ -18,7 +18,6 @@ ClosedStream::ClosedStream(const LoadOptions& options, RunWindow* window, Countd
       sessions_(options.sessions_per_stream),
       live_(LiveSessions(options)),
       max_in_flight_(options.messages_in_flight),
-      messages_(static_cast<size_t>(max_in_flight_)),
       answered_(static_cast<size_t>(live_)) {}
 
 void ClosedStream::Begin() {
@@ -41,10 +40,11 @@ void ClosedStream::CountOutput(uint32_t session, int64_t now) {
   steps_ += counts ? 1 : 0;
   // A session answers in order, and is in every (live / sessions)th message.
   const auto place = static_cast<int64_t>(session - 1);
-  const auto number = static_cast<size_t>(place / sessions_ + answered_[session - 1]++ * (live_ / sessions_));
-  Message& message = messages_[number % messages_.size()];
-  if (--message.unanswered > 0) return;
-  if (counts) latencies_.Add(now - message.sent);
+  const int64_t number = place / sessions_ + answered_[session - 1]++ * (live_ / sessions_);
+  const auto message = messages_.find(number);
+  if (--message->second.unanswered > 0) return;
+  if (counts) latencies_.Add(now - message->second.sent);
+  messages_.erase(message);
   --in_flight_;
   if (window_->IsOver(now)) return;
   ++in_flight_;
@@ -62,7 +62,7 @@ void ClosedStream::MaybeWrite() {
     --to_send_;
     writing_ = true;
     if (live_ > sessions_) Aim();
-    messages_[static_cast<size_t>(sent_++) % messages_.size()] = {NowNanos(), sessions_};
+    messages_[sent_++] = {NowNanos(), sessions_};
     StartWrite(&step_);
   } else if (in_flight_ == 0 && sent_ > 0) {
     closed_ = true;

@@ -6,6 +6,7 @@
 #define GRUSERVE_TESTS_BENCH_CLOSED_STREAM_H_
 
 #include <cstdint>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -47,7 +48,8 @@ class ClosedStream final : public MeasuredStream {
   int to_send_ ABSL_GUARDED_BY(mu_) = 0;
   int in_flight_ ABSL_GUARDED_BY(mu_) = 0;  // To be sent, or sent and not wholly answered.
   int64_t sent_ ABSL_GUARDED_BY(mu_) = 0;
-  std::vector<Message> messages_ ABSL_GUARDED_BY(mu_);  // A ring of those in flight.
+  // Those in flight, by number: of different sessions a later one may be answered first.
+  std::unordered_map<int64_t, Message> messages_ ABSL_GUARDED_BY(mu_);
   std::vector<int64_t> answered_ ABSL_GUARDED_BY(mu_);  // Of each session, by handle - 1.
   Latencies latencies_;                                 // Read by others only after the end.
   int64_t steps_ = 0;

@@ -168,7 +168,9 @@ def overload(judge):
 
 def live_sessions(judge):
     for label in judge.figures.get("sessions", {"hidden 256": None}):
-        judge.measured(f"bytes of a live session, {label}", "sessions", label, lambda r: r["bytes_a_session"],
+        # Of the first round, which finds no memory that the process kept.
+        largest = max((r["bytes_a_session"] for r in judge.figures.get("sessions", {}).get(label, [])), default=None)
+        judge.measured(f"bytes of a live session, {label}", "sessions", label, lambda r, largest=largest: largest,
                        1.25 * 256 * 4 + 256)
         judge.measured(f"CPU a step over that of {rounds.LIVE[0]} sessions, {label}", "sessions", label,
                        lambda r: r["many"]["server_cpu_us"] / r["few"]["server_cpu_us"], 1.10)

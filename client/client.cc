@@ -113,9 +113,7 @@ absl::StatusOr<std::vector<ModelSummary>> Client::ListModels(const CallOptions& 
   v1::ListModelsResponse response;
   GRUSERVE_RETURN_IF_ERROR(core_->Call(core_->models.get(), &v1::ModelService::Stub::ListModels,
                                        v1::ListModelsRequest(), &response, call));
-  std::vector<ModelSummary> models;
-  for (const v1::ModelSummary& model : response.models()) models.push_back(DecodeModelSummary(model));
-  return models;
+  return DecodeModelSummaries(response.models());
 }
 
 absl::StatusOr<ModelDescription> Client::GetModel(const ModelSpec& model, const CallOptions& call) const {
@@ -125,6 +123,26 @@ absl::StatusOr<ModelDescription> Client::GetModel(const ModelSpec& model, const 
   GRUSERVE_RETURN_IF_ERROR(
       core_->Call(core_->models.get(), &v1::ModelService::Stub::GetModel, request, &response, call));
   return DecodeModelDescription(response.model());
+}
+
+absl::StatusOr<std::vector<ModelSummary>> Client::LoadModel(const ModelSpec& model,
+                                                            const CallOptions& call) const {
+  v1::LoadModelRequest request;
+  EncodeModelSpec(model, request.mutable_model());
+  v1::LoadModelResponse response;
+  GRUSERVE_RETURN_IF_ERROR(
+      core_->Call(core_->models.get(), &v1::ModelService::Stub::LoadModel, request, &response, call));
+  return DecodeModelSummaries(response.models());
+}
+
+absl::StatusOr<std::vector<ModelSummary>> Client::UnloadModel(const ModelSpec& model,
+                                                              const CallOptions& call) const {
+  v1::UnloadModelRequest request;
+  EncodeModelSpec(model, request.mutable_model());
+  v1::UnloadModelResponse response;
+  GRUSERVE_RETURN_IF_ERROR(
+      core_->Call(core_->models.get(), &v1::ModelService::Stub::UnloadModel, request, &response, call));
+  return DecodeModelSummaries(response.models());
 }
 
 absl::StatusOr<SequenceResult> Client::InferSequence(const SequenceRequest& request,

@@ -108,6 +108,14 @@ class Client {
   absl::StatusOr<std::vector<ModelSummary>> ListModels(const CallOptions& call = {}) const;
   absl::StatusOr<ModelDescription> GetModel(const ModelSpec& model, const CallOptions& call = {}) const;
 
+  // On a server whose repository mode is explicit: loads what is new or changed of a
+  // model, or unloads it; a version of 0 is all of them. Answers its versions then. What
+  // a failed load was to replace goes on serving.
+  absl::StatusOr<std::vector<ModelSummary>> LoadModel(const ModelSpec& model,
+                                                      const CallOptions& call = {}) const;
+  absl::StatusOr<std::vector<ModelSummary>> UnloadModel(const ModelSpec& model,
+                                                        const CallOptions& call = {}) const;
+
   absl::StatusOr<SequenceResult> InferSequence(const SequenceRequest& request,
                                                const CallOptions& call = {}) const;
   absl::StatusOr<CellResult> InferCell(const CellRequest& request, const CallOptions& call = {}) const;

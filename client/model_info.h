@@ -20,6 +20,7 @@ struct ModelSpec {
 
   std::string name;
   int64_t version = 0;  // 0: the highest that is READY.
+  std::string label;    // In place of a version: what versions.json calls it.
 };
 
 enum class ModelState { kUnspecified, kLoading, kReady, kFailed };
@@ -31,8 +32,9 @@ struct ModelSummary {
   std::string name;
   int64_t version = 0;
   ModelState state = ModelState::kUnspecified;
-  std::string reason;                                       // Why it failed.
+  std::string reason;                                       // Why it failed, or its loading anew did.
   ComputeDtype compute_dtype = ComputeDtype::kUnspecified;  // Of a READY one.
+  std::vector<std::string> labels;                          // That name it.
 };
 
 // One part of a network.

@@ -277,6 +277,7 @@ absl::Status ResilientSession::Machine::OnError(int64_t index, const absl::Statu
   }
   switch (error->reason) {
     case SessionErrorReason::kFenced:
+    case SessionErrorReason::kVersionRetired:  // Another version would go on with other numbers.
       return status;
     case SessionErrorReason::kMoved:  // An earlier try of ours came through late.
     case SessionErrorReason::kDraining:

@@ -95,6 +95,8 @@ enum class SessionErrorReason {
   kBudget,       // The session memory budget is spent, or the time for real-time contracts.
   kDraining,     // The server is shutting down.
   kMoved,        // As kFenced, by this client: another of its streams, or an open that came late.
+  // Its model version was replaced or unloaded for too long: the session is gone.
+  kVersionRetired,
 };
 
 struct SessionError {

@@ -78,8 +78,6 @@ class OptionList {
 };
 
 void AddAddresses(OptionList& list, ServerOptions& options) {
-  list.Add("repository", options.repository, "Folder of <model>/<version>/ folders. Required.")
-      ->type_name("DIR");
   list.Add("listen", options.listen, "Address of gRPC; port 0 picks a free one.")->type_name("HOST:PORT");
   list.Add("port-file", options.port_file, "Gets the gRPC address once the server serves. Empty: no file.")
       ->type_name("FILE");
@@ -123,6 +121,31 @@ void AddLimits(OptionList& list, ServerOptions& options) {
   list.AddBytes(
       "max-owed-bytes", options.max_owed_bytes,
       "Results that a stream's reader may leave waiting before its commands wait too. 0: any result.");
+}
+
+void AddRepository(OptionList& list, ServerOptions& options) {
+  list.Add("repository", options.repository, "Folder of <model>/<version>/ folders. Required.")
+      ->type_name("DIR");
+  list.Add("repository-mode", options.repository_mode,
+           "static: models are read once, at start; poll: the folder is looked at again and again; explicit: "
+           "LoadModel and UnloadModel say what is served.")
+      ->type_name("MODE");
+  list.AddDuration("poll-interval", options.poll_interval,
+                   "Between two looks at the folder, in mode poll. What changes is loaded once it holds "
+                   "still from one look to the next.");
+  list.Add("load-model", options.load_model,
+           "What mode explicit loads at start: NAME or NAME,NAME,...; * is all.")
+      ->type_name("NAMES");
+  list.Add("version-policy", options.version_policy,
+           "all or latest:N: which versions of a model are served whose versions.json does not say.")
+      ->type_name("POLICY");
+  list.AddDuration("old-version-limit", options.old_version_limit,
+                   "How long sessions may stay on a version that was replaced or unloaded; then they end. 0: "
+                   "as long as they live.",
+                   absl::InfiniteDuration());
+  list.AddBytes("model-memory", options.model_memory,
+                "Memory for the weights of all models, old versions that sessions hold included. 0: no "
+                "limit.");
 }
 
 void AddStore(OptionList& list, ServerOptions& options) {
@@ -180,6 +203,7 @@ CommandLine ParseCommandLine(int argc, const char* const* argv) {
   app.add_flag("--print-config", print_config, "Print the effective options as YAML and exit.")
       ->configurable(false);
   OptionList list(&app);
+  AddRepository(list, line.options);
   AddAddresses(list, line.options);
   AddLimits(list, line.options);
   AddStore(list, line.options);

@@ -3,8 +3,11 @@
 #ifndef GRUSERVE_SERVER_HEALTH_H_
 #define GRUSERVE_SERVER_HEALTH_H_
 
+#include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "core/runtime/model_repository.h"
 
 namespace grpc {
@@ -26,14 +29,19 @@ class Health {
   explicit Health(grpc::HealthCheckServiceInterface* service);
 
   // Every model is READY or FAILED.
-  void SetReady(const std::vector<ModelStatus>& models);
-  // Shutting down: all but startup and liveness are NOT_SERVING.
-  void SetDraining(const std::vector<ModelStatus>& models);
+  void SetReady(const std::vector<ModelStatus>& models) ABSL_LOCKS_EXCLUDED(mu_);
+  // The versions of `name`, which changed, are among `models`.
+  void SetModel(const std::string& name, const std::vector<ModelStatus>& models) ABSL_LOCKS_EXCLUDED(mu_);
+  // Shutting down, for good: all but startup and liveness are NOT_SERVING.
+  void SetDraining(const std::vector<ModelStatus>& models) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  void SetServices(bool serving);
+  void SetServices(bool serving) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   grpc::HealthCheckServiceInterface* const service_;
+
+  absl::Mutex mu_;
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace gruserve::server

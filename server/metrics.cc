@@ -61,7 +61,8 @@ std::vector<MetricFamily> SessionFamilies(const SessionTable::Counters& sessions
                {Label("cause", "idle"), sessions.evicted_idle},
                {Label("cause", "grace"), sessions.evicted_grace},
                {Label("cause", "demand"), sessions.evicted_on_demand},
-               {Label("cause", "fenced"), sessions.fenced}}),
+               {Label("cause", "fenced"), sessions.fenced},
+               {Label("cause", "version_retired"), sessions.retired}}),
       Sampled("gruserve_sessions_refused_total", "Opens refused, by cause.", MetricType::Counter,
               {{Label("cause", "budget"), sessions.refused_budget}}),
       Sampled("gruserve_late_steps_total", "Steps that came later than their real-time contract says.",
@@ -102,6 +103,22 @@ MetricFamily ModelFamily(const std::vector<ModelStatus>& models) {
                  {{Label("state", "LOADING"), count[ModelState::kLoading]},
                   {Label("state", "READY"), count[ModelState::kReady]},
                   {Label("state", "FAILED"), count[ModelState::kFailed]}});
+}
+
+std::vector<MetricFamily> RepositoryFamilies(const ModelRepository::Counters& repository) {
+  return {
+      Sampled(
+          "gruserve_model_loads_total", "Loads of a model version, by outcome.", MetricType::Counter,
+          {{Label("outcome", "ready"), repository.loaded}, {Label("outcome", "failed"), repository.failed}}),
+      Sampled("gruserve_model_unloads_total", "Model versions taken out.", MetricType::Counter,
+              {{{}, repository.unloaded}}),
+      Sampled("gruserve_model_load_microseconds_total", "Time that loads took.", MetricType::Counter,
+              {{{}, absl::ToInt64Microseconds(repository.load_time)}}),
+      Sampled("gruserve_model_memory_bytes", "Weights in memory.", MetricType::Gauge,
+              {{{}, repository.memory_bytes}}),
+      Sampled("gruserve_models_retired", "Old model versions that sessions hold.", MetricType::Gauge,
+              {{{}, repository.retired}}),
+  };
 }
 
 prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& registry,
@@ -190,10 +207,12 @@ void Metrics::CountBatch(int64_t rows, absl::Duration waited, absl::Duration ran
 void Metrics::CountReadPause() { families_->read_pauses.Increment(); }
 
 std::string Metrics::Text(const SessionTable::Counters& sessions, const std::vector<ModelStatus>& models,
+                          const ModelRepository::Counters& repository,
                           const std::optional<StoreWriter::Counters>& store) const {
   std::vector<MetricFamily> all = families_->registry.Collect();
   for (MetricFamily& family : SessionFamilies(sessions)) all.push_back(std::move(family));
   all.push_back(ModelFamily(models));
+  for (MetricFamily& family : RepositoryFamilies(repository)) all.push_back(std::move(family));
   if (!store.has_value()) return prometheus::TextSerializer().Serialize(all);
   for (MetricFamily& family : StoreFamilies(*store)) all.push_back(std::move(family));
   return prometheus::TextSerializer().Serialize(all);

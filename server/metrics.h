@@ -37,6 +37,7 @@ class Metrics {
 
   // Everything, in Prometheus' text format; `store` where there is one.
   std::string Text(const SessionTable::Counters& sessions, const std::vector<ModelStatus>& models,
+                   const ModelRepository::Counters& repository,
                    const std::optional<StoreWriter::Counters>& store) const;
 
  private:

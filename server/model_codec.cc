@@ -52,7 +52,12 @@ absl::StatusOr<ModelHandle> FindModel(const ModelRepository& repository, const v
     return absl::InvalidArgumentError(absl::StrCat(field, ".version is ", spec.version(),
                                                    ", a version's number or 0 for the highest is wanted"));
   }
-  return repository.Find(spec.name(), spec.version());
+  if (spec.label().empty()) return repository.Find(spec.name(), spec.version());
+  if (spec.version() != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, ".label and ", field, ".version are both set, ", "one of them is wanted"));
+  }
+  return repository.FindLabel(spec.name(), spec.label());
 }
 
 absl::Status CheckSteppable(const LoadedModel& model) {
@@ -90,6 +95,7 @@ v1::ModelSummary EncodeSummary(const ModelStatus& status) {
   summary.set_state(EncodeState(status.state));
   summary.set_reason(status.reason);
   summary.set_compute_dtype(EncodeComputeDtype(status.compute_dtype));
+  for (const std::string& label : status.labels) summary.add_labels(label);
   return summary;
 }
 

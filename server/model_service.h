@@ -1,4 +1,4 @@
-// gruserve.v1.ModelService: what the repository holds. Thread-safe.
+// gruserve.v1.ModelService: what the repository holds, and how it changes. Thread-safe.
 
 #ifndef GRUSERVE_SERVER_MODEL_SERVICE_H_
 #define GRUSERVE_SERVER_MODEL_SERVICE_H_
@@ -17,6 +17,12 @@ class ModelService final : public v1::ModelService::CallbackService {
                                        v1::ListModelsResponse* response) override;
   grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* context, const v1::GetModelRequest* request,
                                      v1::GetModelResponse* response) override;
+  grpc::ServerUnaryReactor* LoadModel(grpc::CallbackServerContext* context,
+                                      const v1::LoadModelRequest* request,
+                                      v1::LoadModelResponse* response) override;
+  grpc::ServerUnaryReactor* UnloadModel(grpc::CallbackServerContext* context,
+                                        const v1::UnloadModelRequest* request,
+                                        v1::UnloadModelResponse* response) override;
 
  private:
   const Backend* const backend_;

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
 #include "core/runtime/compute_pool.h"
@@ -84,6 +85,20 @@ SessionTable::Options TableOptions(const ServerOptions& options, int num_workers
 
 }  // namespace
 
+ModelRepository::Options RepositoryOptions(const ServerOptions& options, int num_workers, Clock* clock) {
+  ModelRepository::Options repository;
+  repository.root = options.repository;
+  repository.num_workers = num_workers;
+  repository.compute_dtype = ParseComputeDtype(options.compute_dtype).value();
+  repository.mode = ParseRepositoryMode(options.repository_mode).value();
+  repository.poll_interval = options.poll_interval;
+  repository.load_models = absl::StrSplit(options.load_model, ',', absl::SkipWhitespace());
+  repository.version_policy = ParseVersionPolicy(options.version_policy).value();
+  repository.memory_bytes = options.model_memory;
+  repository.clock = clock;
+  return repository;
+}
+
 // Members are destroyed last to first: each may use those above it.
 struct Server::Rooms {
   Rooms(ServerOptions server_options, Clock* server_clock)
@@ -99,6 +114,8 @@ struct Server::Rooms {
   absl::Status Load();
   ~Rooms();
   absl::Status BuildStore();
+  // Those that are on a retired model version for too long.
+  void EndOldSessions();
   std::string MetricsText() const;
   bool Ready() const;
 
@@ -132,6 +149,7 @@ struct Server::Rooms {
 
 // The writer answers opens of streams that are gone, so it ends before what they use.
 Server::Rooms::~Rooms() {
+  if (models != nullptr) models->Stop();
   http.reset();
   health.reset();
   grpc_server.reset();
@@ -152,12 +170,20 @@ absl::Status Server::Rooms::BuildStore() {
 }
 
 std::string Server::Rooms::MetricsText() const {
-  return metrics.Text(sessions->counters(), models->List(),
+  return metrics.Text(sessions->counters(), models->List(), models->counters(),
                       writer != nullptr ? std::optional(writer->counters()) : std::nullopt);
 }
 
 bool Server::Rooms::Ready() const {
   return ready && (writer == nullptr || writer->counters().unavailable_for < kStoreGrace);
+}
+
+void Server::Rooms::EndOldSessions() {
+  const absl::Duration limit = options.old_version_limit;
+  if (limit == absl::InfiniteDuration()) return;
+  for (const ModelCatalogue::Retired& retired : models->RetiredHandles()) {
+    if (clock->Now() - retired.since >= limit) sessions->EndSessionsOf(*retired.model, limit);
+  }
 }
 
 absl::Status Server::Rooms::Build() {
@@ -169,8 +195,11 @@ absl::Status Server::Rooms::Build() {
   pool_options.observe_batch = [this](const LoadedModel&, int64_t rows, absl::Duration waited,
                                       absl::Duration ran) { metrics.CountBatch(rows, waited, ran); };
   pool = std::make_unique<ComputePool>(std::move(pool_options), clock);
-  models = std::make_unique<ModelRepository>(options.repository, pool->num_workers(),
-                                             ParseComputeDtype(options.compute_dtype).value());
+  ModelRepository::Options repository = RepositoryOptions(options, pool->num_workers(), clock);
+  repository.observe = [this](const std::string& name) {
+    if (ready) health->SetModel(name, models->List());
+  };
+  models = std::make_unique<ModelRepository>(std::move(repository));
   GRUSERVE_RETURN_IF_ERROR(BuildStore());
   if (!options.seal_key_file.empty()) {
     GRUSERVE_ASSIGN_OR_RETURN(seal, CheckpointSeal::FromFile(options.seal_key_file));
@@ -183,7 +212,7 @@ absl::Status Server::Rooms::Build() {
                              options.require_bit_exact},
       sessions.get(),
       [this](const std::string& name, int64_t version) { return models->Find(name, version); }, writer.get());
-  reaper = std::make_unique<SessionReaper>(sessions.get(), clock, kReaperSlack);
+  reaper = std::make_unique<SessionReaper>(sessions.get(), clock, kReaperSlack, [this] { EndOldSessions(); });
 
   backend.models = models.get();
   backend.sessions = sessions.get();
@@ -278,6 +307,7 @@ void Server::Drain() {
     Rooms& rooms = *rooms_;
     if (rooms.health == nullptr) return;
     rooms.ready = false;
+    rooms.models->Stop();
     rooms.health->SetDraining(rooms.models->List());
     rooms.gate.Close();
     rooms.sessions->StopOpening();

@@ -77,6 +77,24 @@ absl::Status CheckTenants(const ServerOptions& options) {
   return ParseTenantWeights(options.tenant_weights).status();
 }
 
+absl::Status CheckRepository(const ServerOptions& options) {
+  const std::optional<RepositoryMode> mode = ParseRepositoryMode(options.repository_mode);
+  if (!mode.has_value()) {
+    return Wrong("repository-mode", options.repository_mode, "static, poll or explicit");
+  }
+  if (options.poll_interval < absl::Milliseconds(100)) {
+    return Wrong("poll-interval", absl::FormatDuration(options.poll_interval), "at least 100ms");
+  }
+  if (mode != RepositoryMode::kExplicit && !options.load_model.empty()) {
+    return Wrong("load-model", options.load_model, "nothing without --repository-mode explicit");
+  }
+  if (!ParseVersionPolicy(options.version_policy).has_value()) {
+    return Wrong("version-policy", options.version_policy, "all or latest:N");
+  }
+  GRUSERVE_RETURN_IF_ERROR(NotNegative("old-version-limit", options.old_version_limit));
+  return AtLeast("model-memory", options.model_memory, 0);
+}
+
 absl::Status CheckComputeDtype(const ServerOptions& options) {
   if (ParseComputeDtype(options.compute_dtype).has_value()) return absl::OkStatus();
   return Wrong("compute-dtype", options.compute_dtype, "f32 or bf16");
@@ -111,6 +129,13 @@ absl::Status CheckLog(const ServerOptions& options) {
 }
 
 }  // namespace
+
+std::optional<RepositoryMode> ParseRepositoryMode(const std::string& text) {
+  if (text == "static") return RepositoryMode::kStatic;
+  if (text == "poll") return RepositoryMode::kPoll;
+  if (text == "explicit") return RepositoryMode::kExplicit;
+  return std::nullopt;
+}
 
 std::optional<Durability> ParseDurability(const std::string& text) {
   if (text == "async") return Durability::kAsync;
@@ -162,6 +187,7 @@ absl::Status ValidateOptions(const ServerOptions& options) {
   if (!HttpDisabled(options)) {
     GRUSERVE_RETURN_IF_ERROR(CheckAddress("http-listen", options.http_listen, options.insecure));
   }
+  GRUSERVE_RETURN_IF_ERROR(CheckRepository(options));
   GRUSERVE_RETURN_IF_ERROR(CheckComputeDtype(options));
   GRUSERVE_RETURN_IF_ERROR(CheckLimits(options));
   GRUSERVE_RETURN_IF_ERROR(CheckTenants(options));

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "core/runtime/model_repository.h"
 #include "core/store/durability.h"
 
 namespace gruserve::server {
@@ -17,6 +18,20 @@ namespace gruserve::server {
 struct ServerOptions {
   // The model repository: a folder of <model>/<version>/ folders. Required.
   std::string repository;
+  // "static": what is there at start; "poll": what is there, looked up again and again;
+  // "explicit": what LoadModel and UnloadModel say.
+  std::string repository_mode = "static";
+  // Between two looks, in mode poll.
+  absl::Duration poll_interval = absl::Seconds(15);
+  // What mode explicit loads at start: names with commas between; "*" is all.
+  std::string load_model;
+  // "all" or "latest:N": which versions are served of a model without a versions.json.
+  std::string version_policy = "all";
+  // How long sessions may stay on a version that was replaced or unloaded. Infinite: as
+  // long as they live.
+  absl::Duration old_version_limit = absl::InfiniteDuration();
+  // Bytes that the weights of all models may take. 0: no limit.
+  int64_t model_memory = 0;
   // host:port for gRPC; port 0 picks a free one.
   std::string listen = "127.0.0.1:50051";
   // Gets the gRPC address, once the server serves. Empty: no file.
@@ -93,6 +108,9 @@ struct ServerOptions {
 
 // InvalidArgument, naming the option, what it is and what is wanted.
 absl::Status ValidateOptions(const ServerOptions& options);
+
+// Of `repository_mode`; nothing where it is another word.
+std::optional<RepositoryMode> ParseRepositoryMode(const std::string& text);
 
 // Of `default_durability`; nothing where it is another word.
 std::optional<Durability> ParseDurability(const std::string& text);

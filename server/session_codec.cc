@@ -65,6 +65,8 @@ v1::ErrorReason EncodeReason(SessionErrorReason reason) {
       return v1::ERROR_REASON_DRAINING;
     case SessionErrorReason::kMoved:
       return v1::ERROR_REASON_MOVED;
+    case SessionErrorReason::kVersionRetired:
+      return v1::ERROR_REASON_VERSION_RETIRED;
   }
   return v1::ERROR_REASON_UNSPECIFIED;
 }
@@ -248,7 +250,7 @@ absl::StatusOr<OpenSessionOptions> DecodeOpen(const v1::OpenSession& open,
   if (resume && !open.has_model()) return options;
   GRUSERVE_ASSIGN_OR_RETURN(options.model, FindModel(repository, open.model(), "model"));
   GRUSERVE_RETURN_IF_ERROR(CheckSteppable(*options.model));
-  options.any_version = open.model().version() == 0;
+  options.any_version = open.model().version() == 0 && open.model().label().empty();
   std::vector<float> kept;
   GRUSERVE_ASSIGN_OR_RETURN(const std::span<const float> h_0,
                             ViewStates(open.has_h_0() ? &open.h_0() : nullptr, "h_0", open.states(),

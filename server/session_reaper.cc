@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace gruserve::server {
 namespace {
@@ -12,8 +13,9 @@ constexpr int64_t kSessionsPerTrim = 1000;
 
 }  // namespace
 
-SessionReaper::SessionReaper(SessionTable* table, Clock* clock, absl::Duration slack)
-    : table_(table), clock_(clock), slack_(slack), thread_([this] { Run(); }) {}
+SessionReaper::SessionReaper(SessionTable* table, Clock* clock, absl::Duration slack,
+                             std::function<void()> also)
+    : table_(table), clock_(clock), slack_(slack), also_(std::move(also)), thread_([this] { Run(); }) {}
 
 SessionReaper::~SessionReaper() {
   {
@@ -25,6 +27,7 @@ SessionReaper::~SessionReaper() {
 }
 
 absl::Time SessionReaper::Pass() {
+  if (also_) also_();
   const absl::Time next = table_->Expire();
   const SessionTable::Counters counters = table_->counters();
   const int64_t ended =

@@ -7,6 +7,7 @@
 #define GRUSERVE_SERVER_SESSION_REAPER_H_
 
 #include <cstdint>
+#include <functional>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
@@ -19,9 +20,10 @@ namespace gruserve::server {
 
 class SessionReaper {
  public:
-  // A session ends at most `slack` after its time.
+  // A session ends at most `slack` after its time. `also` is called at each pass.
   // REQUIRES: `table` and `clock` outlive the reaper; slack > 0.
-  SessionReaper(SessionTable* table, Clock* clock, absl::Duration slack);
+  SessionReaper(SessionTable* table, Clock* clock, absl::Duration slack,
+                std::function<void()> also = nullptr);
   ~SessionReaper();
 
   // One pass, now; answers when the next is due. Any thread may call it.
@@ -34,6 +36,7 @@ class SessionReaper {
   SessionTable* const table_;
   Clock* const clock_;
   const absl::Duration slack_;
+  const std::function<void()> also_;
 
   absl::Mutex mu_;
   absl::CondVar stop_changed_;

@@ -39,6 +39,7 @@ void AddModelArguments(CLI::App* command, ModelSpec* model) {
   command->add_option("MODEL", model->name, "The model's name")->required();
   command->add_option("--model-version", model->version, "Its version; 0 is the highest that is ready")
       ->capture_default_str();
+  command->add_option("--model-label", model->label, "In place of a version: its label, such as stable");
 }
 
 }  // namespace gruserve::client

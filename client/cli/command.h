@@ -41,7 +41,7 @@ CLI::App* AddCommand(CLI::App* app, CommandContext* context, const std::string& 
                      const std::string& description, const std::string& examples,
                      std::function<absl::Status()> run);
 
-// The model that a subcommand names: its MODEL argument and --model-version.
+// The model that a subcommand names: its MODEL argument, --model-version or --model-label.
 void AddModelArguments(CLI::App* command, ModelSpec* model);
 
 void AddModelsCommand(CLI::App* app, CommandContext* context);

@@ -104,13 +104,25 @@ const char* Name(ComputeDtype dtype) {
 void EncodeModelSpec(const ModelSpec& spec, v1::ModelSpec* proto) {
   proto->set_name(spec.name);
   proto->set_version(spec.version);
+  proto->set_label(spec.label);
 }
 
 ModelSpec DecodeModelSpec(const v1::ModelSpec& proto) { return {proto.name(), proto.version()}; }
 
 ModelSummary DecodeModelSummary(const v1::ModelSummary& proto) {
-  return {proto.name(), proto.version(), DecodeState(proto.state()), proto.reason(),
-          DecodeComputeDtype(proto.compute_dtype())};
+  return {proto.name(),
+          proto.version(),
+          DecodeState(proto.state()),
+          proto.reason(),
+          DecodeComputeDtype(proto.compute_dtype()),
+          {proto.labels().begin(), proto.labels().end()}};
+}
+
+std::vector<ModelSummary> DecodeModelSummaries(
+    const google::protobuf::RepeatedPtrField<v1::ModelSummary>& protos) {
+  std::vector<ModelSummary> models;
+  for (const v1::ModelSummary& proto : protos) models.push_back(DecodeModelSummary(proto));
+  return models;
 }
 
 ModelDescription DecodeModelDescription(const v1::ModelDescription& proto) {

@@ -58,6 +58,8 @@ SessionErrorReason DecodeReason(v1::ErrorReason reason) {
       return SessionErrorReason::kDraining;
     case v1::ERROR_REASON_MOVED:
       return SessionErrorReason::kMoved;
+    case v1::ERROR_REASON_VERSION_RETIRED:
+      return SessionErrorReason::kVersionRetired;
     default:
       return SessionErrorReason::kNone;
   }

@@ -2,9 +2,27 @@
 
 #include <utility>
 
+#include "core/base/aligned_buffer.h"
 #include "core/base/status_macros.h"
 
 namespace gruserve {
+namespace {
+
+// One row, and the largest batch.
+absl::Status WarmUp(NetworkReplica& replica) {
+  const Network& network = replica.network();
+  if (!network.steppable()) return absl::OkStatus();
+  const int64_t largest = replica.max_batch_size();
+  AlignedBuffer input(network.input_size());
+  AlignedBuffer states(largest * network.state_size());
+  std::vector<StepRow> rows;
+  for (int64_t i = 0; i < largest; ++i)
+    rows.push_back({input.data(), states.data() + i * network.state_size(), nullptr});
+  GRUSERVE_RETURN_IF_ERROR(replica.RunSteps({rows.data(), 1}));
+  return replica.RunSteps(rows);
+}
+
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<const LoadedModel>> LoadedModel::Create(std::string name, int64_t version,
                                                                        std::string weights_sha256,
@@ -14,6 +32,7 @@ absl::StatusOr<std::shared_ptr<const LoadedModel>> LoadedModel::Create(std::stri
   std::shared_ptr<LoadedModel> loaded(new LoadedModel);
   for (int i = 0; i < num_workers; ++i) {
     GRUSERVE_ASSIGN_OR_RETURN(std::unique_ptr<NetworkReplica> replica, NetworkReplica::Create(network));
+    GRUSERVE_RETURN_IF_ERROR(WarmUp(*replica));
     loaded->replicas_.push_back(std::move(replica));
   }
   if (!step_costs) {

@@ -25,9 +25,9 @@ namespace gruserve {
 
 class LoadedModel {
  public:
-  // Makes `num_workers` replicas of `network`, and measures what its steps cost unless
-  // that is given, as a test must that is not to depend on a clock. Internal where
-  // oneDNN fails.
+  // Makes `num_workers` replicas of `network`, runs each once, so that no session's first
+  // step has to, and measures what its steps cost unless that is given, as a test must
+  // that is not to depend on a clock. Internal where oneDNN fails.
   static absl::StatusOr<std::shared_ptr<const LoadedModel>> Create(
       std::string name, int64_t version, std::string weights_sha256, std::shared_ptr<const Network> network,
       int num_workers, std::optional<StepCosts> step_costs = std::nullopt);
@@ -42,6 +42,8 @@ class LoadedModel {
   const GruConfig& config() const { return network_->bare_config(); }
   NetworkReplica& replica(int worker) const { return *replicas_[static_cast<size_t>(worker)]; }
   StateSlab& slab() const { return *slab_; }
+  // Memory of its weights, as 32-bit floats.
+  int64_t weight_bytes() const { return network_->parameter_count() * static_cast<int64_t>(sizeof(float)); }
   // As given, or measured when it was loaded.
   const StepCosts& step_costs() const { return step_costs_; }
 

@@ -2,8 +2,10 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
+#include <optional>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -63,6 +65,20 @@ absl::StatusOr<std::shared_ptr<const Network>> LoadStateDict(const ModelConfig& 
   return Network::Create(std::move(graph), dtype);
 }
 
+// Whether steps of both run the same arithmetic on other numbers.
+bool SameShape(const Network& one, const Network& other) {
+  const auto same = [](const NetworkModule& a, const NetworkModule& b) {
+    return a.kind == b.kind && a.output_size == b.output_size;
+  };
+  return one.input_size() == other.input_size() && one.output_size() == other.output_size() &&
+         one.state_size() == other.state_size() && one.cells_per_step() == other.cells_per_step() &&
+         one.parameter_count() == other.parameter_count() &&
+         one.kernel_fingerprint() == other.kernel_fingerprint() &&
+         one.not_steppable() == other.not_steppable() &&
+         std::equal(one.modules().begin(), one.modules().end(), other.modules().begin(),
+                    other.modules().end(), same);
+}
+
 struct Loaded {
   std::string weights_sha256;
   std::shared_ptr<const Network> network;
@@ -111,7 +127,8 @@ absl::StatusOr<Loaded> LoadOnnx(const std::filesystem::path& folder, const Model
 }  // namespace
 
 absl::StatusOr<ModelHandle> LoadModel(const std::filesystem::path& folder, const std::string& name,
-                                      int64_t version, int num_workers, ComputeDtype compute_dtype) {
+                                      int64_t version, int num_workers, ComputeDtype compute_dtype,
+                                      const LoadedModel* like) {
   GRUSERVE_RETURN_IF_ERROR(CheckFiles(folder));
   GRUSERVE_ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(folder / kConfig));
   const ComputeDtype dtype = config.compute_dtype.value_or(compute_dtype);
@@ -119,8 +136,10 @@ absl::StatusOr<ModelHandle> LoadModel(const std::filesystem::path& folder, const
   const bool is_onnx = std::filesystem::exists(folder / kOnnx, ignored);
   GRUSERVE_ASSIGN_OR_RETURN(
       Loaded loaded, is_onnx ? LoadOnnx(folder, config, dtype) : LoadSafetensors(folder, config, dtype));
+  std::optional<StepCosts> costs;
+  if (like != nullptr && SameShape(like->network(), *loaded.network)) costs = like->step_costs();
   return LoadedModel::Create(name, version, std::move(loaded.weights_sha256), std::move(loaded.network),
-                             num_workers);
+                             num_workers, std::move(costs));
 }
 
 }  // namespace gruserve

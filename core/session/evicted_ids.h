@@ -16,8 +16,9 @@
 
 namespace gruserve {
 
-// Which time ran out, or that it was asked for.
-enum class EvictionCause { kIdle, kGrace, kDemand };
+// Which time ran out: its own, that without a stream, or that of its model version; or
+// that it was asked for.
+enum class EvictionCause { kIdle, kGrace, kRetired, kDemand };
 
 class EvictedIds {
  public:

@@ -83,6 +83,8 @@ class SessionOwner {
   virtual void OnClosed(Session& session, const SessionSink* closer) = 0;
   // Another server has it, under `epoch`; it ended.
   virtual void OnLost(Session& session, uint64_t epoch, SessionErrorReason reason) = 0;
+  // It ended since its model version is retired; its state is freed.
+  virtual void OnRetired(Session& session, const absl::Status& why) = 0;
 };
 
 // What all sessions of a table have in common. Constant, but for the shelf and the
@@ -172,6 +174,10 @@ class Session : public std::enable_shared_from_this<Session> {
   using CheckpointDone = std::function<void(std::optional<Checkpoint>)>;
   void TakeCheckpoint(CheckpointDone done) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Ends it after what is queued, since its model version is retired: `why` answers what
+  // comes later. What is stored of it stays.
+  void Retire(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mu_);
+
   // At once: an operation that runs now is not in `next_step` yet.
   SessionDescription Describe() const ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -260,6 +266,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void FinishChunk(SessionActivity& activity, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
   void SetStateNow(SessionActivity& activity);
   void CloseNow(const SessionSink* closer) ABSL_LOCKS_EXCLUDED(mu_);
+  void RetireNow(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mu_);
   // Enters what ran into the log.
   void Apply(const SessionActivity& activity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Complete(SessionActivity& activity) ABSL_LOCKS_EXCLUDED(mu_);

@@ -21,14 +21,15 @@ enum class SessionOpKind {
 // Why an operation failed, where the code alone leaves it open.
 enum class SessionErrorReason : uint8_t {
   kNone,
-  kBarrier,      // An earlier operation failed and has not been made good.
-  kIndex,        // Not the next index.
-  kFenced,       // Another stream resumed the session.
-  kEvictedIdle,  // Idle for too long.
-  kCredits,      // More in flight than allowed.
-  kBudget,       // The session memory budget is spent, or the time for real-time contracts.
-  kDraining,     // The server is shutting down.
-  kMoved,        // As kFenced, by the same client.
+  kBarrier,         // An earlier operation failed and has not been made good.
+  kIndex,           // Not the next index.
+  kFenced,          // Another stream resumed the session.
+  kEvictedIdle,     // Idle for too long.
+  kCredits,         // More in flight than allowed.
+  kBudget,          // The session memory budget is spent, or the time for real-time contracts.
+  kDraining,        // The server is shutting down.
+  kMoved,           // As kFenced, by the same client.
+  kVersionRetired,  // Its model version was replaced or unloaded for too long.
 };
 
 struct SessionOp {

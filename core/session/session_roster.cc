@@ -50,6 +50,10 @@ absl::Status SessionRoster::EvictedStatus(const std::string& id, EvictionCause c
   if (cause == EvictionCause::kDemand) {
     return absl::NotFoundError(absl::StrCat("session \"", id, "\" was evicted by EvictSession"));
   }
+  if (cause == EvictionCause::kRetired) {
+    return absl::NotFoundError(
+        absl::StrCat("session \"", id, "\" was ended: its model version was replaced or unloaded"));
+  }
   return absl::NotFoundError(absl::StrCat("session \"", id, "\" was evicted: no operation completed for ",
                                           absl::FormatDuration(idle_ttl_)));
 }
@@ -219,6 +223,19 @@ void SessionRoster::OnClosed(Session& session, const SessionSink* closer) {
              absl::StrCat("session \"", session.id(), "\" was closed from outside of its stream")),
          SessionErrorReason::kNone, session.epoch()}
       .Tell();
+}
+
+void SessionRoster::OnRetired(Session& session, const absl::Status& why) {
+  Entry removed;
+  {
+    absl::MutexLock lock(&mu);
+    Entry* entry = EntryOf(session);
+    if (entry == nullptr) return;
+    removed = Remove(entry);
+    evicted_.Add(session.id(), EvictionCause::kRetired, clock_->Now());
+    ++counters.retired;
+  }
+  Notice{removed.attachment, why, SessionErrorReason::kVersionRetired, session.epoch()}.Tell();
 }
 
 void SessionRoster::OnLost(Session& session, uint64_t epoch, SessionErrorReason reason) {

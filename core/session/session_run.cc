@@ -133,6 +133,28 @@ void Session::SetStateNow(SessionActivity& activity) {
   if (activity.current.op.return_state) activity.result.state = state_.Get();
 }
 
+void Session::Retire(const absl::Status& why) {
+  Between([self = shared_from_this(), why](bool alive) {
+    if (alive) self->RetireNow(why);
+  });
+}
+
+void Session::RetireNow(const absl::Status& why) {
+  {
+    absl::MutexLock lock(&mu_);
+    ended_ = why;
+    ended_reason_ = SessionErrorReason::kVersionRetired;
+    holder_ = nullptr;
+    real_time_.reset();
+    if (durability_ != nullptr) durability_->lost = true;
+  }
+  state_.Free();
+  if (const auto owner = surroundings_->owner.lock()) owner->OnRetired(*this, why);
+  if (durability_ == nullptr) return;
+  surroundings_->keeper->OnEvicted(claim().claim);
+  DeliverHeld();
+}
+
 void Session::CloseNow(const SessionSink* closer) {
   {
     absl::MutexLock lock(&mu_);

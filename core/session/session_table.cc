@@ -356,6 +356,21 @@ absl::Time SessionTable::Expire() {
   }
 }
 
+void SessionTable::EndSessionsOf(const LoadedModel& model, absl::Duration limit) {
+  std::vector<std::shared_ptr<Session>> ending;
+  {
+    absl::MutexLock lock(&roster_->mu);
+    for (auto it = roster_->After(""); it != roster_->end(); ++it) {
+      if ((*it)->session->model().get() == &model) ending.push_back((*it)->session);
+    }
+  }
+  for (const auto& session : ending) {
+    session->Retire(absl::NotFoundError(absl::StrCat(
+        "session \"", session->id(), "\" was ended: model ", ModelName(model.name(), model.version()),
+        " was replaced or unloaded, and sessions may stay on it for ", absl::FormatDuration(limit))));
+  }
+}
+
 void SessionTable::StopOpening() {
   absl::MutexLock lock(&roster_->mu);
   roster_->stopped = true;

@@ -95,7 +95,8 @@ class SessionTable {
     int64_t evicted_idle = 0;
     int64_t evicted_grace = 0;
     int64_t evicted_on_demand = 0;
-    int64_t fenced = 0;  // Resumed by another server.
+    int64_t fenced = 0;   // Resumed by another server.
+    int64_t retired = 0;  // Their model version was.
     int64_t refused_budget = 0;
     int64_t late_steps = 0;          // Of sessions with a real-time contract.
     int64_t real_time_promised = 0;  // Nanoseconds of compute a second.
@@ -149,6 +150,10 @@ class SessionTable {
   // Ends what is due now; answers when to call again: nothing that happens until
   // then falls due before. The caller owns the timer.
   absl::Time Expire();
+
+  // Ends all sessions of `model`, after what each has queued, with a NotFound that says
+  // that they may stay on a retired version for `limit` only.
+  void EndSessionsOf(const LoadedModel& model, absl::Duration limit);
 
   // Refuses new sessions from now on.
   void StopOpening();

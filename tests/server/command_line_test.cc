@@ -123,6 +123,12 @@ TEST_F(CommandLineTest, MistakesNameTheOption) {
   ExpectMistake(Parse({"--repository", "m", "--session-grace", "-1s"}), "--session-grace");
   ExpectMistake(Parse({"--repository", "m", "--workers", "-1"}), "--workers is -1");
   ExpectMistake(Parse({"--repository", "m", "--workers", "many"}), "--workers");
+  ExpectMistake(Parse({"--repository", "m", "--repository-mode", "live"}), "static, poll or explicit");
+  ExpectMistake(Parse({"--repository", "m", "--poll-interval", "1ms"}), "at least 100ms");
+  ExpectMistake(Parse({"--repository", "m", "--load-model", "a"}), "without --repository-mode explicit");
+  ExpectMistake(Parse({"--repository", "m", "--version-policy", "latest"}), "all or latest:N");
+  ExpectMistake(Parse({"--repository", "m", "--old-version-limit", "-1s"}), "--old-version-limit");
+  ExpectMistake(Parse({"--repository", "m", "--model-memory", "-1"}), "--model-memory");
   ExpectMistake(Parse({"--repository", "m", "--real-time-share", "1"}),
                 "--real-time-share is 1, 0 to 0.9 is wanted");
   ExpectMistake(Parse({"--repository", "m", "--real-time-share", "nan"}), "--real-time-share is nan");

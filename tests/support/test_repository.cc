@@ -32,14 +32,24 @@ std::vector<float> TestModel::Alone(std::span<const float> inputs, std::span<con
   return outputs;
 }
 
-const TestModel& TestRepository::Add(const std::string& name, const GruConfig& config, uint32_t seed) {
+const TestModel& TestRepository::Add(const std::string& name, const GruConfig& config, uint32_t seed,
+                                     int64_t version) {
   models_.push_back(std::make_unique<TestModel>(name, seed, config));
-  WriteFile(root() / name / "1" / "model.safetensors", SafetensorsBytes(StateDict(models_.back()->gru())));
+  Replace(name, version, SafetensorsBytes(StateDict(models_.back()->gru())));
   return *models_.back();
 }
 
-void TestRepository::AddBroken(const std::string& name) {
-  WriteFile(root() / name / "1" / "model.safetensors", "not a model");
+void TestRepository::AddBroken(const std::string& name, int64_t version) {
+  Replace(name, version, "not a model");
+}
+
+// By another file, as an operator should: also one of the same size and time is seen.
+void TestRepository::Replace(const std::string& name, int64_t version, const std::string& bytes) {
+  const std::filesystem::path fresh = root() / name / "fresh.safetensors";
+  const std::filesystem::path folder = FolderOf(name, version);
+  WriteFile(fresh, bytes);
+  std::filesystem::create_directories(folder);
+  std::filesystem::rename(fresh, folder / "model.safetensors");
 }
 
 }  // namespace gruserve

@@ -40,12 +40,19 @@ class TestRepository {
  public:
   const std::filesystem::path& root() const { return folder_.path(); }
 
-  // Adds version 1 of a random model; it lives as long as the repository.
-  const TestModel& Add(const std::string& name, const GruConfig& config, uint32_t seed);
-  // Adds version 1 of a model whose file cannot be read.
-  void AddBroken(const std::string& name);
+  // Adds a version of a random model, in the place of what was there; it lives as long as
+  // the repository.
+  const TestModel& Add(const std::string& name, const GruConfig& config, uint32_t seed, int64_t version = 1);
+  // Adds a version whose file cannot be read, in the place of what was there.
+  void AddBroken(const std::string& name, int64_t version = 1);
+  // The folder of a version.
+  std::filesystem::path FolderOf(const std::string& name, int64_t version) const {
+    return root() / name / std::to_string(version);
+  }
 
  private:
+  void Replace(const std::string& name, int64_t version, const std::string& bytes);
+
   const ScratchFolder folder_;
   std::vector<std::unique_ptr<TestModel>> models_;
 };

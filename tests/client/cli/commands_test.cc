@@ -16,7 +16,10 @@
 #include "client/cli/session_watch.h"
 #include "tests/client/cli/cli_run.h"
 #include "tests/client/client_server.h"
+#include "tests/support/in_process_server.h"
+#include "tests/support/model_builder.h"
 #include "tests/support/scratch_folder.h"
+#include "tests/support/test_repository.h"
 
 namespace gruserve::client {
 namespace {
@@ -69,12 +72,39 @@ TEST_F(CommandsTest, ModelsAsTableAndJson) {
                   "NAME +VERSION  DTYPE  STATE\nbi +1  f32    READY\nbroken +1  -      FAILED: safetensors"));
   const nlohmann::json list = nlohmann::json::parse(Run({"models", "--json"}));
   ASSERT_EQ(list.size(), 4U);
-  EXPECT_EQ(
-      list[3],
-      (nlohmann::json{
-          {"name", "gru"}, {"version", 1}, {"compute_dtype", "f32"}, {"state", "READY"}, {"reason", ""}}));
+  EXPECT_EQ(list[3], (nlohmann::json{{"name", "gru"},
+                                     {"version", 1},
+                                     {"compute_dtype", "f32"},
+                                     {"state", "READY"},
+                                     {"reason", ""},
+                                     {"labels", nlohmann::json::array()}}));
   EXPECT_EQ(list[1]["state"], "FAILED");
   EXPECT_THAT(list[1]["reason"].get<std::string>(), HasSubstr("safetensors"));
+}
+
+TEST_F(CommandsTest, ModelsLoadAndUnload) {
+  const CliRun refused = RunWith("", {"models", "load", "gru"});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("repository mode is static"));
+  EXPECT_EQ(RunWith("", {"models", "load"}).code, 2);
+
+  TestRepository repository;
+  repository.Add("demo", {.input_size = 3, .hidden_size = 4}, 1);
+  repository.Add("demo", {.input_size = 3, .hidden_size = 4}, 2, 2);
+  WriteFile(repository.root() / "demo" / "versions.json", R"({"version_labels": {"stable": 1}})");
+  const InProcessServer server(repository.root(), {.repository_mode = "explicit"});
+  const auto run = [&server](std::vector<std::string> args) {
+    args.insert(args.begin(), {"--server", server.server().address()});
+    return RunOn("", args);
+  };
+  EXPECT_THAT(run({"models", "load", "demo"}).out,
+              ContainsRegex("demo +1  f32    READY \\(stable\\)\ndemo +2  f32    READY\n"));
+  EXPECT_EQ(run({"describe", "demo", "--model-label", "stable"}).code, 0);
+  EXPECT_EQ(run({"describe", "demo", "--model-label", "canary"}).code, 1);
+  const CliRun unloaded = run({"models", "unload", "demo", "--model-version", "1", "--json"});
+  EXPECT_EQ(nlohmann::json::parse(unloaded.out)[0]["version"], 2);
+  EXPECT_EQ(run({"models", "unload", "demo"}).code, 0);
+  EXPECT_THAT(run({"models", "unload", "demo"}).err, HasSubstr("is not loaded"));
 }
 
 TEST_F(CommandsTest, DescribeSaysWhatAModelIs) {

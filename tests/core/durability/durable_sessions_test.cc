@@ -75,6 +75,28 @@ TEST_F(DurableSessionsTest, SyncAnswersOnceItIsDurable) {
   EXPECT_EQ(store_->Get("a").checkpoint->step, 2);
 }
 
+TEST_F(DurableSessionsTest, WhatIsStoredOutlivesARetiredModel) {
+  const auto replica = NewReplica();
+  const auto session = Create(*replica, Durability::kSync);
+  Step(*replica, *session, 1, sink_);
+  EXPECT_TRUE(replica->Flush());
+  ASSERT_THAT(sink_->results(), SizeIs(1));
+  replica->store().set_down(true);
+  Step(*replica, *session, 2, sink_);
+  replica->table().EndSessionsOf(*demo().handle(), absl::Hours(1));
+  ASSERT_THAT(sink_->results(), SizeIs(2));
+  EXPECT_EQ(sink_->last().reason, SessionErrorReason::kVersionRetired) << "it was not durable then";
+  replica->store().set_down(false);
+  EXPECT_TRUE(replica->Flush());
+  // As after a crash, the next step says what became of it.
+  const auto again = Resume(*replica, other_);
+  ASSERT_NE(again, nullptr);
+  EXPECT_EQ(again->Describe().next_step, 3);
+  Step(*replica, *again, 3, other_);
+  EXPECT_TRUE(replica->Flush());
+  ExpectStep(other_, 3);
+}
+
 TEST_F(DurableSessionsTest, WhatIsRememberedIsDurableToo) {
   {
     const auto replica = NewReplica();

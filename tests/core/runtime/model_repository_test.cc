@@ -33,7 +33,7 @@ TEST_F(ModelRepositoryTest, FindsTheHighestReadyVersion) {
   WriteModel("demo", "2");
   WriteModel("demo", "10");
   WriteFile(folder_.root() / "demo" / "11" / "model.safetensors", "no model");
-  ModelRepository repository(folder_.root(), 1);
+  ModelRepository repository({.root = folder_.root()});
   ASSERT_TRUE(repository.Load().ok());
   const auto found = repository.Find("demo", 0);
   ASSERT_TRUE(found.ok()) << found.status();
@@ -57,7 +57,7 @@ TEST_F(ModelRepositoryTest, ListsFailedVersionsWithTheirReasonAndServesTheOthers
   WriteFile(folder_.root() / "onnx" / "1" / "model.onnx", "");
   WriteModel("config", "1");
   WriteFile(folder_.root() / "config" / "1" / "model.json", R"({"compute": "bf16"})");
-  ModelRepository repository(folder_.root(), 1);
+  ModelRepository repository({.root = folder_.root()});
   ASSERT_TRUE(repository.Load().ok());
   std::map<std::string, ModelStatus> by_name;
   for (const ModelStatus& status : repository.List()) by_name[status.name] = status;
@@ -84,7 +84,7 @@ TEST_F(ModelRepositoryTest, IgnoresWhatIsNoModelAndNoVersion) {
   WriteModel("demo", "99999999999999999999");
   WriteModel("-demo", "1");
   WriteFile(folder_.root() / "README.md", "text");
-  ModelRepository repository(folder_.root(), 1);
+  ModelRepository repository({.root = folder_.root()});
   ASSERT_TRUE(repository.Load().ok());
   ASSERT_EQ(repository.List().size(), 1U);
   EXPECT_EQ(repository.List()[0].version, 1);
@@ -99,7 +99,7 @@ TEST_F(ModelRepositoryTest, ComputesInWhatModelJsonSaysOrElseTheDefault) {
   WriteFile(folder_.root() / "bf16" / "1" / "model.json", R"({"compute_dtype": "bf16"})");
   const bool has_bf16 = CheckProcessorHas(ComputeDtype::kBf16).ok();
   for (const ComputeDtype other : {ComputeDtype::kF32, ComputeDtype::kBf16}) {
-    ModelRepository repository(folder_.root(), 1, other);
+    ModelRepository repository({.root = folder_.root(), .compute_dtype = other});
     ASSERT_TRUE(repository.Load().ok());
     for (const ModelStatus& status : repository.List()) {
       SCOPED_TRACE(status.name + ", else " + Name(other));
@@ -124,7 +124,7 @@ TEST_F(ModelRepositoryTest, Bf16WithoutItsInstructionsIsFailedAndTheOthersServe)
   WriteFile(folder_.root() / "narrow" / "1" / "model.json", R"({"compute_dtype": "bf16"})");
   const auto list = [this] {
     setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE", 1);
-    ModelRepository repository(folder_.root(), 1);
+    ModelRepository repository({.root = folder_.root()});
     if (!repository.Load().ok() || !repository.Find("wide", 0).ok()) std::exit(1);
     std::fputs(std::string(repository.Find("narrow", 0).status().ToString()).c_str(), stderr);
     std::exit(0);
@@ -136,10 +136,10 @@ TEST_F(ModelRepositoryTest, Bf16WithoutItsInstructionsIsFailedAndTheOthersServe)
 }
 
 TEST_F(ModelRepositoryTest, AnEmptyRootServesAndAMissingOneDoesNot) {
-  ModelRepository empty(folder_.root(), 1);
+  ModelRepository empty({.root = folder_.root()});
   EXPECT_TRUE(empty.Load().ok());
   EXPECT_TRUE(empty.List().empty());
-  ModelRepository missing(folder_.root() / "nowhere", 1);
+  ModelRepository missing({.root = folder_.root() / "nowhere"});
   EXPECT_THAT(missing.Load(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("nowhere")));
 }
 

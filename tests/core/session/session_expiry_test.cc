@@ -154,6 +154,36 @@ TEST_F(SessionExpiryTest, ExpireNeverScansWhatIsNotDueAndEndsManyAtOnce) {
   EXPECT_EQ(sink_->detached().size(), 2000u);
 }
 
+TEST_F(SessionExpiryTest, SessionsOfARetiredModelEndAfterWhatIsQueued) {
+  const auto session = Open("a", sink_);
+  const LoadedRandomModel fresh(2, {.input_size = 3, .hidden_size = 5});
+  OpenSessionOptions on_other = Options("b", other_);
+  on_other.model = fresh.handle();
+  Open(on_other);
+  session->Submit(StepOp(Input()), sink_);
+  session->Submit(StepOp(Input()), sink_);
+  table_->EndSessionsOf(*demo().handle(), absl::Hours(1));
+  session->Submit(StepOp(Input()), sink_);
+  EXPECT_EQ(table_->counters().live, 2);
+  executor_.RunAll();
+  ASSERT_EQ(sink_->results().size(), 3u);
+  EXPECT_TRUE(sink_->results()[0].status.ok());
+  EXPECT_TRUE(sink_->results()[1].status.ok());
+  EXPECT_EQ(sink_->results()[2].status.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(sink_->results()[2].reason, SessionErrorReason::kVersionRetired);
+  ASSERT_EQ(sink_->detached().size(), 1u);
+  EXPECT_EQ(sink_->detached()[0].reason, SessionErrorReason::kVersionRetired);
+  EXPECT_THAT(std::string(sink_->detached()[0].status.message()),
+              HasSubstr("was replaced or unloaded, and sessions may stay on it for 1h"));
+  EXPECT_EQ(table_->counters().live, 1);
+  EXPECT_EQ(table_->counters().retired, 1);
+  EXPECT_THAT(std::string(table_->Find("a").status().message()), HasSubstr("was ended: its model version"));
+  EXPECT_TRUE(table_->Find("b").ok());
+  EXPECT_THAT(other_->detached(), IsEmpty());
+  session->Retire(absl::NotFoundError("again"));
+  EXPECT_EQ(table_->counters().retired, 1);
+}
+
 // Whoever still refers to an ended session (a stream's table of handles, say)
 // does not hold its state.
 TEST_F(SessionExpiryTest, TheStateIsFreedWhenASessionEndsNotWhenItIsForgotten) {

@@ -1,0 +1,145 @@
+// Sixty-four streams step while the model under them is replaced twenty times: no step
+// fails, and each session's outputs have the bits of exactly one version.
+
+#include <grpcpp/client_context.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <random>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gruserve/v1/model_service.grpc.pb.h"
+#include "tests/support/in_process_server.h"
+#include "tests/support/model_builder.h"
+#include "tests/support/raw_stream.h"
+#include "tests/support/reference_gru.h"
+#include "tests/support/test_repository.h"
+
+namespace gruserve {
+namespace {
+
+constexpr int kStreams = 64;
+constexpr int kThreads = 4;
+constexpr int kSwaps = 20;
+constexpr int64_t kInputSize = 6;
+// Of a session that gives way to the next one; every other one lives through all swaps.
+constexpr int64_t kShortLife = 24;
+constexpr int64_t kMostSteps = 1 << 14;
+const GruConfig kConfig = {.input_size = kInputSize, .hidden_size = 24, .num_layers = 2};
+
+struct Life {
+  int64_t version = 0;
+  int64_t steps = 0;
+  std::vector<float> outputs;
+};
+
+// What one stream does: one session after the other, of the same inputs.
+class Stepper {
+ public:
+  Stepper(const std::shared_ptr<grpc::Channel>& channel, bool lasting, std::span<const float> inputs)
+      : stream_(channel), lasting_(lasting), inputs_(inputs) {}
+
+  void Step() {
+    if (lives_.empty() || (!lasting_ && lives_.back().steps == kShortLife)) Open();
+    Life& life = lives_.back();
+    if (life.steps == kMostSteps) return;
+    const size_t at = static_cast<size_t>(life.steps++ * kInputSize);
+    const v1::SessionEvent event =
+        stream_.Call(StepCommand(handle_, RawTensor({kInputSize}, inputs_.subspan(at, kInputSize))));
+    ASSERT_TRUE(event.has_output()) << event.ShortDebugString();
+    const std::vector<float> output = Elements(event.output().output());
+    life.outputs.insert(life.outputs.end(), output.begin(), output.end());
+  }
+
+  const std::vector<Life>& lives() const { return lives_; }
+
+ private:
+  void Open() {
+    if (!lives_.empty()) {
+      ASSERT_TRUE(stream_.Call(CloseCommand(handle_)).has_closed());
+    }
+    const v1::SessionEvent event = stream_.Call(OpenCommand(++handle_, "demo"));
+    ASSERT_TRUE(event.has_opened()) << event.ShortDebugString();
+    lives_.push_back({.version = event.opened().model().version()});
+  }
+
+  RawStream stream_;
+  const bool lasting_;
+  const std::span<const float> inputs_;
+  uint32_t handle_ = 0;
+  std::vector<Life> lives_;
+};
+
+void LoadModel(const std::shared_ptr<grpc::Channel>& channel, int64_t wanted) {
+  grpc::ClientContext context;
+  v1::LoadModelRequest request;
+  request.mutable_model()->set_name("demo");
+  v1::LoadModelResponse response;
+  const auto status = v1::ModelService::NewStub(channel)->LoadModel(&context, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(response.models_size(), 1);
+  EXPECT_EQ(response.models(0).version(), wanted);
+}
+
+TEST(HotReloadTest, NoStepFailsAndEachSessionHasTheBitsOfOneVersion) {
+  TestRepository repository;
+  std::map<int64_t, const TestModel*> versions;
+  const auto add = [&](int64_t version) {
+    versions[version] = &repository.Add("demo", kConfig, static_cast<uint32_t>(version), version);
+  };
+  add(1);
+  WriteFile(repository.root() / "demo" / "versions.json", R"({"version_policy": {"latest": 1}})");
+  const InProcessServer server(repository.root(), {.repository_mode = "explicit", .load_model = "demo"});
+
+  std::mt19937 random(7);
+  const std::vector<float> inputs = RandomFloats(random, kMostSteps * kInputSize);
+  std::vector<std::unique_ptr<Stepper>> steppers;
+  for (int i = 0; i < kStreams; ++i)
+    steppers.push_back(std::make_unique<Stepper>(server.NewChannel(), i % 2 == 0, inputs));
+
+  std::atomic<bool> over = false;
+  std::atomic<int> rounds = 0;
+  std::vector<std::thread> threads;
+  for (size_t thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&, thread] {
+      while (!over && !testing::Test::HasFatalFailure()) {
+        for (size_t i = thread; i < steppers.size(); i += kThreads) steppers[i]->Step();
+        ++rounds;
+      }
+    });
+  }
+  for (int swap = 1; swap <= kSwaps; ++swap) {
+    add(swap + 1);
+    // Each version serves some sessions.
+    for (const int before = rounds; rounds < before + 2 * kThreads;) std::this_thread::yield();
+    LoadModel(server.channel(), swap + 1);
+  }
+  over = true;
+  for (std::thread& thread : threads) thread.join();
+
+  // From one input on, versions differ in each step.
+  int64_t sessions = 0;
+  std::map<int64_t, int64_t> sessions_of;
+  for (const auto& stepper : steppers) {
+    for (const Life& life : stepper->lives()) {
+      ++sessions;
+      ++sessions_of[life.version];
+      ASSERT_EQ(versions.count(life.version), 1U);
+      const std::span<const float> seen(inputs.data(), static_cast<size_t>(life.steps * kInputSize));
+      ASSERT_EQ(life.outputs, versions.at(life.version)->Alone(seen)) << "version " << life.version;
+      const int64_t other = life.version == 1 ? 2 : life.version - 1;
+      ASSERT_NE(life.outputs, versions.at(other)->Alone(seen));
+    }
+  }
+  EXPECT_GE(sessions_of.size(), 2U);
+  std::printf("%ld sessions of %zu versions\n", static_cast<long>(sessions), sessions_of.size());
+}
+
+}  // namespace
+}  // namespace gruserve

@@ -140,6 +140,8 @@ void Session::Retire(const absl::Status& why) {
 }
 
 void Session::RetireNow(const absl::Status& why) {
+  // What is stored of it is all of it.
+  if (durability_ != nullptr) surroundings_->keeper->OnCheckpoint(shared_from_this(), MakeRecord());
   {
     absl::MutexLock lock(&mu_);
     ended_ = why;

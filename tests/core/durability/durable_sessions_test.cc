@@ -97,6 +97,19 @@ TEST_F(DurableSessionsTest, WhatIsStoredOutlivesARetiredModel) {
   ExpectStep(other_, 3);
 }
 
+TEST_F(DurableSessionsTest, ARetiredModelsSessionIsStoredWholly) {
+  const auto replica = NewReplica();
+  const auto session = Create(*replica, Durability::kAsync);
+  for (int64_t i = 1; i <= 2; ++i) Step(*replica, *session, i, sink_);
+  replica->table().EndSessionsOf(*demo().handle(), absl::Hours(1));
+  EXPECT_TRUE(replica->Flush());
+  const auto again = Resume(*replica, other_);
+  ASSERT_NE(again, nullptr);
+  EXPECT_EQ(again->Describe().next_step, 3);
+  Step(*replica, *again, 3, other_);
+  ExpectStep(other_, 3);
+}
+
 TEST_F(DurableSessionsTest, WhatIsRememberedIsDurableToo) {
   {
     const auto replica = NewReplica();

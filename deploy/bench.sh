@@ -8,7 +8,7 @@
 #     --ort PATH      ONNX Runtime's library; otherwise looked for where libraries are
 #                     and in ~/.cache/gruserve/ort
 #     --fetch-ort     puts the npm package's library and Debian 13's header there first
-#     --only PART     only steps, frames, long, split, sequences, overload, sessions or curve;
+#     --only PART     only steps, frames, long, split, sequences, overload, sessions, swaps or curve;
 #                     may be given more than once
 set -euo pipefail
 cd "$(dirname "$0")/.."

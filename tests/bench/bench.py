@@ -21,6 +21,7 @@ kept and sorted, nothing is rounded. Server and client share the machine's proce
   open loop    operations leave when they are due, whatever came back; latency counts from that time.
   sessions     16 streams that hold so many live sessions; messages of 64 steps go through all of them in turn, one
                in flight a stream. Bytes are the resident set with many over that with few, by the sessions between.
+  swaps        64 streams, quiet and then while versions of other weights take each other's place all the time.
   overload     open loop at three times the closed loop's rate. Goodput is what was answered with a result.
                A refusal's latency counts from when its operation was written. Memory is the server's resident
                set at the end of the window over that at its begin, after one second of overload.
@@ -52,13 +53,16 @@ def arguments():
     return parser.parse_args()
 
 
-def start_servers(stack, args, folders, bf16):
+def start_servers(stack, args, folders, swapped, bf16):
     """One process a kind, all with the same models: two workers, two that compute in bf16, one worker, the echo,
     the two peers."""
     repository, onnx = folders
-    server = [args.bin / "gruserve-server", "--repository", repository, "--listen", "127.0.0.1:0",
+    program = [args.bin / "gruserve-server", "--listen", "127.0.0.1:0",
               "--port-file", "{port_file}", "--http-listen", "none", "--log-level", "warning"]
+    server = [*program, "--repository", repository]
     commands = {"live": [*server, "--workers", "2", "--session-memory-bytes", str(4 << 30)],
+                "swapped": [*program, "--repository", swapped.repository, "--repository-mode", "explicit",
+                            "--load-model", "*", "--version-policy", "latest:1", "--workers", "2"],
                 "two": [*server, "--workers", "2"], "one": [*server, "--workers", "1"],
                 **({"bf16": [*server, "--workers", "2", "--compute-dtype", "bf16"]} if bf16 else {}),
                 "echo": [args.bin / "bench-echo", "{port_file}"]}
@@ -86,7 +90,7 @@ def run(args):
     facts = machine()
     with contextlib.ExitStack() as stack:
         print("[bench] starting the servers", flush=True)
-        servers = start_servers(stack, args, folders, facts["bf16"])
+        servers = start_servers(stack, args, folders, plan.swapped, facts["bf16"])
         print(f"[bench] they serve after {time.monotonic() - began:.0f} s", flush=True)
         figures = plan.run(Programs(args.bin), servers)
     args.json.write_text(json.dumps({"figures": figures}))  # Kept, whatever comes.

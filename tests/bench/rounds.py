@@ -5,6 +5,7 @@ import time
 
 from models import Gru
 from processes import BenchError, BusyNeighbour
+from swaps import SwappedModel, Swapping
 
 KERNEL_SECONDS = 0.1
 SAY_SECONDS = 15
@@ -79,6 +80,7 @@ class Plan:
             wanted += [s[-1] for s in SPLIT]
         self.models = list(dict.fromkeys(wanted))
         self.programs = self.servers = None
+        self.swapped = SwappedModel(args.work, Gru(256, 256))
         self.figures = {}
         self.done = 0
         self.began = 0
@@ -242,6 +244,16 @@ def live_sessions(plan):
     return [Unit(f"hidden 256, {many} sessions", 2 * plan.seconds + many / 50_000, work)]
 
 
+def swaps(plan):
+    def work(inner, _):
+        load = {"streams": 64, "seconds": 2 * inner.seconds}
+        quiet = inner.load("swapped", "steps", inner.swapped.gru, **load)
+        with Swapping(inner.programs.bin / "gruserve", inner.servers["swapped"], inner.swapped) as swapping:
+            during = inner.load("swapped", "steps", inner.swapped.gru, **load)
+        return {"quiet": quiet, "during": during, "swaps": swapping.count}
+    return [Unit("hidden 256, 64 streams", 4 * plan.seconds + 1, work)]
+
+
 class CurveUnit(Unit):
     """Latency against load: the same rates for both sides, parts of what the closed loop reaches."""
 
@@ -260,4 +272,4 @@ def curve(plan):
 
 
 PARTS = {"steps": steps, "frames": frames, "long": long_sequences, "split": split, "sequences": sequences,
-         "overload": overload, "sessions": live_sessions, "curve": curve}
+         "overload": overload, "sessions": live_sessions, "swaps": swaps, "curve": curve}

@@ -176,10 +176,15 @@ def live_sessions(judge):
                        lambda r: r["many"]["server_cpu_us"] / r["few"]["server_cpu_us"], 1.10)
 
 
+def swaps(judge):
+    judge.measured("step p99 during swaps over the quiet one, hidden 256, 64 streams", "swaps", "hidden 256, 64 streams",
+                   lambda r: r["during"]["p99_us"] / r["quiet"]["p99_us"], 2)
+
+
 def judge(figures, bf16):
     """Every target of the table, in its order. `bf16`: whether the processor has it."""
     collected = Judge(figures, bf16)
-    for rows in (ping_pong, step_cpu, step_rates, frames, sequences, peer_sequences, overload, live_sessions):
+    for rows in (ping_pong, step_cpu, step_rates, frames, sequences, peer_sequences, overload, live_sessions, swaps):
         rows(collected)
     collected.add("bits equal in every mode, 10^6 random mixes", None, None,
                   reason="judged by the end-to-end tests, not by a clock")

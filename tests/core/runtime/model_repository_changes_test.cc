@@ -5,13 +5,13 @@
 #include <sched.h>
 
 #include <filesystem>
+#include <latch>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/synchronization/notification.h"
 #include "core/runtime/background_thread.h"
 #include "core/runtime/model_repository.h"
 #include "tests/support/model_builder.h"
@@ -43,13 +43,13 @@ class RepositoryChangesTest : public testing::Test {
 
   template <typename Call>
   static Models Wait(Call call) {
-    absl::Notification answered;
+    std::latch answered(1);
     Models answer = absl::UnknownError("no answer");
     call([&](Models models) {
       answer = std::move(models);
-      answered.Notify();
+      answered.count_down();
     });
-    answered.WaitForNotification();
+    answered.wait();
     return answer;
   }
   Models LoadModel(const std::string& name, int64_t version = 0) {
@@ -283,16 +283,16 @@ TEST(BackgroundThreadTest, RunsInOrderAtTheLowestPriority) {
   BackgroundThread thread;
   std::vector<int> order;
   int policy = -1;
-  absl::Notification done;
+  std::latch done(1);
   thread.Post([&] {
     policy = sched_getscheduler(0);
     order.push_back(1);
   });
   thread.Post([&] {
     order.push_back(2);
-    done.Notify();
+    done.count_down();
   });
-  done.WaitForNotification();
+  done.wait();
   EXPECT_THAT(order, ElementsAre(1, 2));
   EXPECT_EQ(policy, SCHED_IDLE);
   EXPECT_NE(sched_getscheduler(0), SCHED_IDLE);

@@ -4,12 +4,12 @@
 #include <cstring>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/cli/byte_file.h"
 #include "client/cli/command.h"
 #include "client/cli/csv.h"
 #include "client/cli/npy.h"
@@ -22,17 +22,6 @@ namespace {
 using FloatJson = nlohmann::basic_json<std::map, std::vector, std::string, bool, int64_t, uint64_t, float>;
 
 std::string NameOf(const std::string& path) { return path == "-" ? "stdin" : path; }
-
-absl::StatusOr<std::string> ReadBytes(const std::string& path, const CliIo& io) {
-  if (path == "-") return std::string(std::istreambuf_iterator<char>(*io.in), {});
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream bytes;
-  // A folder opens, but does not read.
-  if (!file || (file.peek() != std::ifstream::traits_type::eof() && !(bytes << file.rdbuf())) || file.bad()) {
-    return UsageError(absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
-  }
-  return bytes.str();
-}
 
 FloatJson Nested(const Tensor& tensor, size_t dim, size_t* next) {
   if (dim == tensor.shape.size()) return FloatJson(tensor.values[(*next)++]);

@@ -5,6 +5,7 @@
 #include <istream>
 #include <iterator>
 #include <ostream>
+#include <sstream>
 #include <system_error>
 
 #include "client/cli/command.h"
@@ -20,12 +21,13 @@ absl::Status Cannot(const char* what, const std::string& path) {
 }  // namespace
 
 absl::StatusOr<std::string> ReadBytes(const std::string& path, const CliIo& io) {
-  if (path == "-") return std::string{std::istreambuf_iterator<char>(*io.in), {}};
+  if (path == "-") return std::string(std::istreambuf_iterator<char>(*io.in), {});
   std::ifstream file(path, std::ios::binary);
-  if (!file) return Cannot("read", path);
-  std::string bytes{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) return Cannot("read", path);
-  return bytes;
+  std::ostringstream bytes;
+  // A folder opens, but does not read.
+  const bool read =
+      file && (file.peek() == std::ifstream::traits_type::eof() || bytes << file.rdbuf()) && !file.bad();
+  return read ? absl::StatusOr<std::string>(bytes.str()) : Cannot("read", path);
 }
 
 absl::Status WriteBytes(const std::string& path, const std::string& bytes, const CliIo& io) {

@@ -308,6 +308,9 @@ TEST_F(CommandsTest, SessionsAreDescribedCopiedAndEvicted) {
   CliRun run = RunWith("", {"sessions", "import", "/no/such/file"});
   EXPECT_EQ(run.code, 2);
   EXPECT_EQ(run.err, "gruserve: cannot read /no/such/file: No such file or directory\n");
+  run = RunWith("", {"sessions", "import", "/"});
+  EXPECT_EQ(run.code, 2);
+  EXPECT_EQ(run.err, "gruserve: cannot read /: Is a directory\n");
   run = RunWith("nonsense", {"sessions", "import", "-"});
   EXPECT_EQ(run.code, 1);
   EXPECT_THAT(run.err, StartsWith("gruserve: INVALID_ARGUMENT: "));

@@ -14,6 +14,7 @@
 #include "core/engine/layer_kernel.h"
 #include "core/engine/lone_row.h"
 #include "core/engine/omp_threads.h"
+#include "core/engine/random_buffer.h"
 #include "core/engine/scratchpad.h"
 
 namespace gruserve {
@@ -42,13 +43,6 @@ bool SliceFits(const GruLayerShape& shape, int64_t rows) {
   const double flops_a_row = 6.0 * static_cast<double>(shape.input_size + shape.hidden_size) *
                              static_cast<double>(shape.hidden_size);
   return rows <= Bucket::kMaxRows && static_cast<double>(rows) * flops_a_row <= kMaxSliceFlops;
-}
-
-AlignedBuffer RandomBuffer(std::mt19937& random, int64_t size, float bound) {
-  AlignedBuffer buffer(size);
-  std::uniform_real_distribution<float> uniform(-bound, bound);
-  for (float& value : buffer.span()) value = uniform(random);
-  return buffer;
 }
 
 size_t FloatBytes(int64_t count) { return static_cast<size_t>(count) * sizeof(float); }

@@ -15,19 +15,13 @@
 #include "core/engine/gru_layer_weights.h"
 #include "core/engine/layer_kernel.h"
 #include "core/engine/omp_threads.h"
+#include "core/engine/random_buffer.h"
 #include "core/engine/scratchpad.h"
 
 namespace gruserve {
 namespace {
 
 size_t FloatBytes(int64_t count) { return static_cast<size_t>(count) * sizeof(float); }
-
-AlignedBuffer RandomBuffer(std::mt19937& random, int64_t size, float bound) {
-  AlignedBuffer buffer(size);
-  std::uniform_real_distribution<float> uniform(-bound, bound);
-  for (float& value : buffer.span()) value = uniform(random);
-  return buffer;
-}
 
 class ColumnTrial {
  public:
@@ -42,7 +36,7 @@ class ColumnTrial {
   }
 
   absl::StatusOr<bool> Run(std::span<const Bucket> buckets) {
-    columns_ = std::make_unique<const GruColumns>(shape_, weights_, LoneRowBlock(buckets));
+    GRUSERVE_ASSIGN_OR_RETURN(columns_, GruColumns::Create(shape_, weights_, LoneRowBlock(buckets)));
     GRUSERVE_ASSIGN_OR_RETURN(GruColumns::Workspace workspace, GruColumns::Workspace::Create(*columns_));
     for (const Bucket& bucket : buckets) {
       if (bucket.time_steps > 1 || bucket.batch_size > GruColumns::kMaxBatchSize) continue;

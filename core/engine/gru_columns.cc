@@ -19,26 +19,39 @@ constexpr int64_t kMinHiddenSize = 192;
 
 }  // namespace
 
-struct GruColumns::Workspace::Rep {
-  AlignedBuffer product;    // [N, 3, block_size]
-  AlignedBuffer partial;    // [3, block_size]
-  AlignedBuffer gates;      // [N, 2, block_size]
-  AlignedBuffer candidate;  // [N, block_size]
-  // By batch size, from 1 on.
+struct GruColumns::Functions {
   std::array<InPlaceFunction, kMaxBatchSize> sigmoid;  // Of u and r.
   std::array<InPlaceFunction, kMaxBatchSize> tanh;
 
-  explicit Rep(int64_t block_size)
-      : product(kMaxBatchSize * kGates * block_size),
-        partial(kGates * block_size),
-        gates(kMaxBatchSize * 2 * block_size),
-        candidate(kMaxBatchSize * block_size) {
+  explicit Functions(int64_t block_size) {
     for (int64_t batch = 1; batch <= kMaxBatchSize; ++batch) {
       const auto at = static_cast<size_t>(batch - 1);
       sigmoid[at] = InPlaceFunction(dnnl::algorithm::eltwise_logistic, 2 * batch * block_size);
       tanh[at] = InPlaceFunction(dnnl::algorithm::eltwise_tanh, batch * block_size);
     }
   }
+  // Those of `other`, for another thread: a request makes workspaces, and no primitives.
+  Functions(const Functions& other) {
+    for (size_t at = 0; at < sigmoid.size(); ++at) {
+      sigmoid[at] = other.sigmoid[at].Again();
+      tanh[at] = other.tanh[at].Again();
+    }
+  }
+};
+
+struct GruColumns::Workspace::Rep {
+  AlignedBuffer product;    // [N, 3, block_size]
+  AlignedBuffer partial;    // [3, block_size]
+  AlignedBuffer gates;      // [N, 2, block_size]
+  AlignedBuffer candidate;  // [N, block_size]
+  Functions functions;
+
+  explicit Rep(const GruColumns& columns)
+      : product(kMaxBatchSize * kGates * columns.block_size()),
+        partial(kGates * columns.block_size()),
+        gates(kMaxBatchSize * 2 * columns.block_size()),
+        candidate(kMaxBatchSize * columns.block_size()),
+        functions(*columns.functions_) {}
 };
 
 GruColumns::Workspace::Workspace(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
@@ -49,7 +62,7 @@ GruColumns::Workspace::~Workspace() = default;
 absl::StatusOr<GruColumns::Workspace> GruColumns::Workspace::Create(const GruColumns& columns) {
   std::unique_ptr<Rep> rep;
   GRUSERVE_RETURN_IF_ERROR(CatchDnnlError("cannot make room for blocks of columns",
-                                          [&] { rep = std::make_unique<Rep>(columns.block_size()); }));
+                                          [&] { rep = std::make_unique<Rep>(columns); }));
   return Workspace(std::move(rep));
 }
 
@@ -69,6 +82,18 @@ GruColumns::GruColumns(const GruLayerShape& shape, const GruLayerWeights& weight
       std::memcpy(own.data() + i * size, source, static_cast<size_t>(size) * sizeof(float));
     }
   }
+}
+
+GruColumns::~GruColumns() = default;
+
+absl::StatusOr<std::unique_ptr<const GruColumns>> GruColumns::Create(const GruLayerShape& shape,
+                                                                     const GruLayerWeights& weights,
+                                                                     int64_t lone_row_block) {
+  std::unique_ptr<GruColumns> columns(new GruColumns(shape, weights, lone_row_block));
+  GRUSERVE_RETURN_IF_ERROR(CatchDnnlError("cannot make element-wise primitives", [&] {
+    columns->functions_ = std::make_unique<const Functions>(columns->block_size());
+  }));
+  return columns;
 }
 
 absl::Status GruColumns::Project(const GruLayerWeights& weights, int block, int64_t rows,
@@ -105,13 +130,13 @@ absl::Status GruColumns::Step(const GruLayerWeights& weights, int block, int64_t
               room.gates.data() + (n * 2 + gate) * size);
     }
   }
-  GRUSERVE_RETURN_IF_ERROR(room.sigmoid[at].Apply(room.gates.data()));
+  GRUSERVE_RETURN_IF_ERROR(room.functions.sigmoid[at].Apply(room.gates.data()));
   for (int64_t n = 0; n < batch_size; ++n) {
     const int64_t offset = (n * kGates + 2) * size;
     SumCandidate(size, projection + offset, bias + 2 * hidden, room.product.data() + offset,
                  bias + 3 * hidden, room.gates.data() + (n * 2 + 1) * size, room.candidate.data() + n * size);
   }
-  GRUSERVE_RETURN_IF_ERROR(room.tanh[at].Apply(room.candidate.data()));
+  GRUSERVE_RETURN_IF_ERROR(room.functions.tanh[at].Apply(room.candidate.data()));
   for (int64_t n = 0; n < batch_size; ++n) {
     const int64_t place = n * hidden + block * size;
     BlendState(size, room.gates.data() + n * 2 * size, src_iter + place, room.candidate.data() + n * size,

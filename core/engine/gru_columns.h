@@ -51,15 +51,19 @@ class GruColumns {
   static bool Fits(const GruLayerShape& shape);
 
   // Copies the recurrent weights, block by block. `lone_row_block` as the bucket of one
-  // row has it. REQUIRES: Fits(shape), and the weights are of that shape.
-  GruColumns(const GruLayerShape& shape, const GruLayerWeights& weights, int64_t lone_row_block);
+  // row has it. Internal where oneDNN fails. REQUIRES: Fits(shape), and the weights are
+  // of that shape.
+  static absl::StatusOr<std::unique_ptr<const GruColumns>> Create(const GruLayerShape& shape,
+                                                                  const GruLayerWeights& weights,
+                                                                  int64_t lone_row_block);
+  ~GruColumns();
 
   int64_t input_size() const { return shape_.input_size; }
   int64_t hidden_size() const { return shape_.hidden_size; }
   int64_t block_size() const { return shape_.hidden_size / kBlocks; }
 
   // What the inputs [rows, I] add to a block's gates: [rows, 3, block_size]. `partial`
-  // is room for [block_size], `weights` are the constructor's here and below.
+  // is room for [block_size], `weights` are Create's here and below.
   absl::Status Project(const GruLayerWeights& weights, int block, int64_t rows, const float* src_layer,
                        float* projection, float* partial) const;
 
@@ -70,8 +74,13 @@ class GruColumns {
                     const float* src_iter, float* dst, Workspace& workspace) const;
 
  private:
+  // By batch size, from 1 on.
+  struct Functions;
+  GruColumns(const GruLayerShape& shape, const GruLayerWeights& weights, int64_t lone_row_block);
+
   const GruLayerShape shape_;
   const int64_t lone_row_block_;
+  std::unique_ptr<const Functions> functions_;
   std::array<AlignedBuffer, kBlocks> weights_iter_;  // [H, 3, block_size]
 };
 

@@ -18,11 +18,18 @@ class InPlaceFunction {
   InPlaceFunction() = default;
   // Of `count` numbers. May throw dnnl::error.
   InPlaceFunction(dnnl::algorithm algorithm, int64_t count);
+  // The same for another thread: what takes long to make is shared. May throw dnnl::error.
+  InPlaceFunction Again() const;
+
+  InPlaceFunction(InPlaceFunction&&) noexcept = default;
+  InPlaceFunction& operator=(InPlaceFunction&&) noexcept = default;
 
   // Internal where oneDNN fails.
   absl::Status Apply(float* numbers);
 
  private:
+  InPlaceFunction(dnnl::primitive primitive, const dnnl::memory::desc& numbers);
+
   dnnl::primitive primitive_;
   dnnl::stream stream_;
   dnnl::memory memory_;

@@ -14,6 +14,7 @@
 #include "core/base/aligned_buffer.h"
 #include "core/base/status_macros.h"
 #include "core/engine/omp_threads.h"
+#include "core/engine/random_buffer.h"
 #include "core/engine/row_primitive.h"
 #include "core/engine/scratchpad.h"
 
@@ -25,13 +26,6 @@ constexpr int64_t kRows = RowOp::kMaxRows;
 // Another order of adding may show in one value of hundreds only.
 constexpr int64_t kValuesCompared = 8192;
 constexpr int64_t kMaxRounds = 256;
-
-AlignedBuffer RandomBuffer(std::mt19937& random, int64_t size, float bound) {
-  AlignedBuffer buffer(size);
-  std::uniform_real_distribution<float> uniform(-bound, bound);
-  for (float& value : buffer.span()) value = uniform(random);
-  return buffer;
-}
 
 size_t FloatBytes(int64_t count) { return static_cast<size_t>(count) * sizeof(float); }
 

@@ -115,8 +115,9 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Create(GruNetwork network) {
   GRUSERVE_RETURN_IF_ERROR(LayOutLayers(network));
   std::unique_ptr<const GruColumns> columns;
   if (network.layers.size() == 1 && buckets.columns_are_equal()) {
-    columns = std::make_unique<const GruColumns>(LayerShape(network.config, 0), network.layers.front(),
-                                                 LoneRowBlock(buckets.buckets()));
+    GRUSERVE_ASSIGN_OR_RETURN(columns,
+                              GruColumns::Create(LayerShape(network.config, 0), network.layers.front(),
+                                                 LoneRowBlock(buckets.buckets())));
   }
   return std::shared_ptr<const Model>(new Model(std::move(network), std::move(buckets), std::move(columns)));
 }

@@ -11,18 +11,12 @@
 #include "core/engine/bucket_set.h"
 #include "core/engine/layer_kernel.h"
 #include "core/engine/omp_threads.h"
+#include "core/engine/random_buffer.h"
 #include "core/engine/row_product.h"
 #include "core/engine/scratchpad.h"
 
 namespace gruserve {
 namespace {
-
-AlignedBuffer RandomBuffer(std::mt19937& random, int64_t size, float bound) {
-  AlignedBuffer buffer(size);
-  std::uniform_real_distribution<float> uniform(-bound, bound);
-  for (float& value : buffer.span()) value = uniform(random);
-  return buffer;
-}
 
 class LoneRowTest : public ::testing::TestWithParam<GruLayerShape> {
  protected:

@@ -264,6 +264,11 @@ absl::Status CheckSessionId(const std::string& id) {
   return absl::InvalidArgumentError("session_id is empty, a session's id is required");
 }
 
+absl::StatusOr<std::shared_ptr<Session>> FindSession(SessionTable& sessions, const std::string& id) {
+  GRUSERVE_RETURN_IF_ERROR(CheckSessionId(id));
+  return sessions.Find(id);
+}
+
 SessionOp DecodeStep(const v1::StepInput& step, const Session& session, const StepLimits& limits,
                      absl::Time now) {
   SessionOp op;

@@ -5,6 +5,7 @@
 #define GRUSERVE_SERVER_SESSION_CODEC_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -42,6 +43,8 @@ absl::StatusOr<std::optional<Durability>> DecodeDurability(v1::Durability durabi
 
 // InvalidArgument where a request names no session.
 absl::Status CheckSessionId(const std::string& id);
+// The live session that a request names; also NotFound.
+absl::StatusOr<std::shared_ptr<Session>> FindSession(SessionTable& sessions, const std::string& id);
 
 // An operation for `session`. One that is refused carries why, so that it takes
 // its turn. `now` is when a timeout begins.

@@ -44,11 +44,6 @@ absl::Status CheckChosenId(const std::string& id, const std::string& field) {
   return absl::Status(status.code(), absl::StrCat(field, ": ", std::string(status.message())));
 }
 
-absl::StatusOr<std::shared_ptr<Session>> FindSession(const Backend& backend, const std::string& id) {
-  GRUSERVE_RETURN_IF_ERROR(CheckSessionId(id));
-  return backend.sessions->Find(id);
-}
-
 absl::Status EncodeExport(const Backend& backend, const SessionDescription& description,
                           const Checkpoint& checkpoint, v1::ExportSessionResponse* response) {
   GRUSERVE_ASSIGN_OR_RETURN(std::string bytes, backend.seal->Seal(EncodeCheckpoint(checkpoint)));
@@ -112,7 +107,7 @@ absl::StatusOr<std::shared_ptr<Session>> FindSource(const Backend& backend,
   for (int i = 0; i < request.fork_ids_size(); ++i) {
     GRUSERVE_RETURN_IF_ERROR(CheckChosenId(request.fork_ids(i), absl::StrCat("fork_ids[", i, "]")));
   }
-  return FindSession(backend, request.session_id());
+  return FindSession(*backend.sessions, request.session_id());
 }
 
 // Opens the forks, from whichever threads they come back on. All or none are left open.
@@ -213,7 +208,8 @@ class ForkCall final : public UnaryCall {
 grpc::ServerUnaryReactor* StartExport(const Backend& backend, const v1::ExportSessionRequest& request,
                                       v1::ExportSessionResponse* response) {
   auto* call = new UnaryCall(backend.observer, "ExportSession");
-  const absl::StatusOr<std::shared_ptr<Session>> session = FindSession(backend, request.session_id());
+  const absl::StatusOr<std::shared_ptr<Session>> session =
+      FindSession(*backend.sessions, request.session_id());
   if (!session.ok()) {
     call->Complete(session.status());
     return call;

@@ -31,11 +31,6 @@ absl::StatusOr<std::string> DecodePageToken(const std::string& token) {
                                                  "\", a next_page_token of an answer is wanted"));
 }
 
-absl::StatusOr<std::shared_ptr<Session>> FindSession(SessionTable& sessions, const std::string& id) {
-  GRUSERVE_RETURN_IF_ERROR(CheckSessionId(id));
-  return sessions.Find(id);
-}
-
 }  // namespace
 
 grpc::ServerUnaryReactor* SessionService::OpenSession(grpc::CallbackServerContext* context,

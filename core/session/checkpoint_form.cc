@@ -12,9 +12,6 @@
 namespace gruserve {
 namespace {
 
-// Places of the log are counted on from there, for as long as anyone steps.
-constexpr int64_t kLastStep = int64_t{1} << 53;
-
 std::string ShapesText(const std::vector<StateTensorShape>& shapes) {
   const auto one = [](std::string* text, const StateTensorShape& shape) {
     absl::StrAppend(text, shape.name, " [", absl::StrJoin(shape.dims, ", "), "]");
@@ -38,10 +35,6 @@ absl::Status CheckRemembered(const Checkpoint& from, const LoadedModel& model) {
     return absl::InvalidArgumentError(absl::StrCat("checkpoint.remembered has ", from.remembered.size(),
                                                    " responses of ", from.remember_steps, ", at most ",
                                                    kMostRememberedSteps, " are wanted"));
-  }
-  if (static_cast<int64_t>(from.remembered.size()) > from.step) {
-    return absl::InvalidArgumentError(absl::StrCat("checkpoint.remembered has ", from.remembered.size(),
-                                                   " responses, its step is ", from.step));
   }
   const auto fits = [](const std::vector<float>& values, int64_t size) {
     return values.empty() || static_cast<int64_t>(values.size()) == size;
@@ -79,10 +72,6 @@ absl::StatusOr<Checkpoint> AdoptCheckpoint(Checkpoint from, const LoadedModel& m
     return absl::FailedPreconditionError(absl::StrCat("model \"", model.name(), "\" version ",
                                                       model.version(),
                                                       " cannot step: no session can go on with it"));
-  }
-  if (from.step < 0 || from.step > kLastStep || from.batch_size < 0) {
-    return absl::InvalidArgumentError(absl::StrCat("checkpoint.step is ", from.step, " and its batch_size ",
-                                                   from.batch_size, ", numbers from 0 on are wanted"));
   }
   Checkpoint own = CheckpointForm(model, from.batch_size);
   if (own.state_shapes != from.state_shapes) {

@@ -16,9 +16,10 @@ namespace gruserve {
 // At step 0, with no state. `batch_size` 0 is unbatched.
 Checkpoint CheckpointForm(const LoadedModel& model, int64_t batch_size);
 
-// `from`, of any origin, as what a new session of `model` goes on from: of that model
-// and its kernels, nobody's record. InvalidArgument where a part of it does not fit the
-// others; FailedPrecondition where the model has other hidden states, or cannot step.
+// `from`, which DecodeCheckpoint or a session gave, as what a new session of `model` goes
+// on from: of that model and its kernels, nobody's record. InvalidArgument where its
+// responses or kept states do not fit; FailedPrecondition where the model has other hidden states, or cannot
+// step.
 absl::StatusOr<Checkpoint> AdoptCheckpoint(Checkpoint from, const LoadedModel& model);
 
 }  // namespace gruserve

@@ -305,7 +305,6 @@ void Session::Apply(const SessionActivity& activity) {
                  ? ExtendInputDigestByRewind(digest, activity.result.index, op.rewind_to)
                  : ExtendInputDigest(digest, activity.result.index, LogPlaces(op), set_state, op.values);
   }
-  if (kept_ != nullptr) kept_->Add(activity.result.index + LogPlaces(op) - 1, state_.Get());
   if (remember_steps_ == 0) return;
   if (remembered_ == nullptr) remembered_ = std::make_unique<RememberedSteps>(remember_steps_);
   remembered_->Add(op, activity.result);
@@ -337,18 +336,20 @@ void Session::Complete(SessionActivity& activity) {
     current.between(activity.allowed);
     return;
   }
+  const bool ran = activity.allowed && result.status.ok();
+  const int64_t places = LogPlaces(current.op);
+  if (kept_ != nullptr && ran && places > 0) kept_->Add(result.index + places - 1, state_.Get());
   Follow follow = Follow::kGive;
   {
     absl::MutexLock lock(&mu_);
     places_ahead_ -= static_cast<int32_t>(current.places);
-    const bool ran = activity.allowed && result.status.ok();
     if (ran) Apply(activity);
     if (activity.allowed && !ran) ledger_.Failed();
     Touch();
     NoteLatency(current.op);
     if (last_done() > activity.due && real_time_ != nullptr) real_time_->CountLate();
     result.expected_step = ledger_.next();
-    if (durability_ != nullptr) follow = Note(activity, ran && LogPlaces(current.op) > 0);
+    if (durability_ != nullptr) follow = Note(activity, ran && places > 0);
     if (current.in_flight && follow < Follow::kHold) --in_flight_;
   }
   if (follow == Follow::kGiveAndTell) surroundings_->keeper->OnMoved(shared_from_this());

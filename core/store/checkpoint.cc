@@ -25,6 +25,8 @@ constexpr uint32_t kOldestVersion = 1;  // Without kept states.
 constexpr size_t kHeaderBytes = 65;
 constexpr size_t kChecksumBytes = 8;
 constexpr size_t kMaxRank = 8;
+// Steps are counted on from there, for as long as anyone steps.
+constexpr int64_t kLastStep = int64_t{1} << 53;
 
 template <typename Number>
 void Put(std::string* bytes, Number number) {
@@ -135,10 +137,8 @@ absl::Status TakeHeader(Reader& reader, Checkpoint* checkpoint) {
   if (checkpoint->batch_size < 0) {
     return Wrong("batch_size", absl::StrCat("is ", checkpoint->batch_size, ", must be at least 0"));
   }
-  // The step after it must have an index as well.
-  if (checkpoint->step < 0 || checkpoint->step == std::numeric_limits<int64_t>::max()) {
-    return Wrong("step",
-                 absl::StrCat("is ", checkpoint->step, ", must be at least 0 and leave room for one"));
+  if (checkpoint->step < 0 || checkpoint->step > kLastStep) {
+    return Wrong("step", absl::StrCat("is ", checkpoint->step, ", must be 0 to ", kLastStep));
   }
   GRUSERVE_RETURN_IF_ERROR(reader.TakeText("model_name", &checkpoint->model_name));
   GRUSERVE_RETURN_IF_ERROR(reader.TakeText("weights_sha256", &checkpoint->weights_sha256));

@@ -9,7 +9,7 @@
 //       12     8  u64 length of the whole, this field and the checksum included
 //       20     8  i64 model version, at least 1
 //       28     8  i64 batch size: 0 unbatched, n rows
-//       36     8  i64 step: the index of the last operation applied, 0 before the first
+//       36     8  i64 step: the index of the last operation applied, 0 before the first, at most 2^53
 //       44     8  u64 epoch under which it was written
 //       52     8  u64 digest of the inputs up to `step`, 0 where none is kept
 //       60     4  u32 steps whose responses the session remembers

@@ -4,6 +4,7 @@ tests/fuzz/corpus/checkpoint, in the form of core/store/checkpoint.h but for the
 
     tests/fuzz/generate_corpus.py          (Debian 12: apt-get install python3-torch)
 """
+import math
 import pathlib
 import struct
 
@@ -57,18 +58,20 @@ def floats(values):
     return struct.pack(f"<{len(values)}f", *values)
 
 
-def checkpoint(name, states, remembered=()):
-    """states: (name, dims) each; remembered: (output, state) each."""
+def checkpoint(name, states, remembered=(), kept=()):
+    """states: (name, dims) each; remembered: (output, state) each; kept: steps."""
     body = struct.pack("<qqqQQIB", 1, 0, 41, 7, 99, len(remembered), 2)
     body += text("demo") + text("a" * 64) + text("oneDNN") + struct.pack("<H", len(states))
     for state, dims in states:
         body += text(state) + struct.pack(f"<B{len(dims)}q", len(dims), *dims)
-    body += floats([0.5] * sum(int(torch.tensor(dims).prod()) for _, dims in states))
+    state = floats([0.5] * sum(math.prod(dims) for _, dims in states))
+    body += state
     body += struct.pack("<I", len(remembered))
     for values in remembered:
         for array in values:
             body += struct.pack("<Q", len(array)) + floats(array)
-    head = b"GRUSCKPT" + struct.pack("<IQ", 1, 20 + len(body) + 8)
+    body += struct.pack("<II", len(kept), len(kept)) + b"".join(struct.pack("<q", step) + state for step in kept)
+    head = b"GRUSCKPT" + struct.pack("<IQ", 2, 20 + len(body) + 8)
     (CORPORA / "checkpoint" / name).write_bytes(head + body + bytes(8))
 
 
@@ -77,6 +80,7 @@ def main():
     checkpoint("plain", [("state", (2, 1, 3))])
     checkpoint("two", [("a", (1, 2, 2)), ("b", (2, 2, 1))], [([1, 2], []), ([], [3, 4])])
     checkpoint("empty", [])
+    checkpoint("kept", [("state", (1, 1, 2))], [], [0, 40, 41])
     torch.manual_seed(1)
     both = {"x": {0: "b", 1: "t"}}
     export("words_13", Words(), (torch.zeros(2, 2, dtype=torch.long), torch.zeros(2, 2, 2)), ["x", "h"],

@@ -63,6 +63,8 @@ std::vector<MetricFamily> SessionFamilies(const SessionTable::Counters& sessions
                {Label("cause", "demand"), sessions.evicted_on_demand},
                {Label("cause", "fenced"), sessions.fenced},
                {Label("cause", "version_retired"), sessions.retired}}),
+      Sampled("gruserve_sessions_carried_total", "Sessions that went over to another model version.",
+              MetricType::Counter, {{{}, sessions.carried}}),
       Sampled("gruserve_sessions_refused_total", "Opens refused, by cause.", MetricType::Counter,
               {{Label("cause", "budget"), sessions.refused_budget}}),
       Sampled("gruserve_late_steps_total", "Steps that came later than their real-time contract says.",

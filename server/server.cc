@@ -114,8 +114,8 @@ struct Server::Rooms {
   absl::Status Load();
   ~Rooms();
   absl::Status BuildStore();
-  // Those that are on a retired model version for too long.
-  void EndOldSessions();
+  // Carries on, or ends, sessions on retired model versions.
+  void TendOldSessions();
   std::string MetricsText() const;
   bool Ready() const;
 
@@ -178,11 +178,14 @@ bool Server::Rooms::Ready() const {
   return ready && (writer == nullptr || writer->counters().unavailable_for < kStoreGrace);
 }
 
-void Server::Rooms::EndOldSessions() {
+void Server::Rooms::TendOldSessions() {
   const absl::Duration limit = options.old_version_limit;
-  if (limit == absl::InfiniteDuration()) return;
   for (const ModelCatalogue::Retired& retired : models->RetiredHandles()) {
-    if (clock->Now() - retired.since >= limit) sessions->EndSessionsOf(*retired.model, limit);
+    if (retired.successor != nullptr && !options.require_bit_exact) {
+      sessions->CarrySessions(*retired.model, retired.successor);
+    } else if (clock->Now() - retired.since >= limit) {
+      sessions->EndSessionsOf(*retired.model, limit);
+    }
   }
 }
 
@@ -197,7 +200,9 @@ absl::Status Server::Rooms::Build() {
   pool = std::make_unique<ComputePool>(std::move(pool_options), clock);
   ModelRepository::Options repository = RepositoryOptions(options, pool->num_workers(), clock);
   repository.observe = [this](const std::string& name) {
-    if (ready) health->SetModel(name, models->List());
+    if (!ready) return;
+    health->SetModel(name, models->List());
+    TendOldSessions();
   };
   models = std::make_unique<ModelRepository>(std::move(repository));
   GRUSERVE_RETURN_IF_ERROR(BuildStore());
@@ -209,10 +214,12 @@ absl::Status Server::Rooms::Build() {
   sessions = std::make_unique<SessionTable>(table_options, pool.get(), clock);
   opener = std::make_unique<SessionOpener>(
       SessionOpener::Options{ParseDurability(options.default_durability).value(), options.max_undurable_steps,
-                             options.require_bit_exact},
+                             options.require_bit_exact,
+                             [this](const std::string& name) { return models->CarriesSessions(name); }},
       sessions.get(),
       [this](const std::string& name, int64_t version) { return models->Find(name, version); }, writer.get());
-  reaper = std::make_unique<SessionReaper>(sessions.get(), clock, kReaperSlack, [this] { EndOldSessions(); });
+  reaper =
+      std::make_unique<SessionReaper>(sessions.get(), clock, kReaperSlack, [this] { TendOldSessions(); });
 
   backend.models = models.get();
   backend.sessions = sessions.get();

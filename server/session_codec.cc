@@ -93,7 +93,8 @@ absl::Status CheckStepIndexes(const TensorView& input, const LoadedModel& model)
 // Fills in values, time steps and form of a step.
 absl::Status ReadStepInput(const v1::StepInput& step, const Session& session, const StepLimits& limits,
                            SessionOp& op) {
-  const LoadedModel& model = *session.model();
+  const ModelHandle handle = session.model();
+  const LoadedModel& model = *handle;
   GRUSERVE_ASSIGN_OR_RETURN(const TensorView input, ViewTensor(step.input(), "input"));
   const bool batched = session.batch_size() > 0;
   const int64_t step_rank = batched ? 2 : 1;
@@ -165,10 +166,10 @@ absl::Status ReadState(const v1::SetState& set_state, const Session& session, Se
   GRUSERVE_RETURN_IF_ERROR(CheckIndex(set_state.index()));
   if (set_state.has_rewind_to()) return ReadRewind(set_state, op);
   std::vector<float> kept;
-  GRUSERVE_ASSIGN_OR_RETURN(
-      const std::span<const float> state,
-      ViewStates(set_state.has_state() ? &set_state.state() : nullptr, "state", set_state.states(),
-                 SpecOf(*session.model(), session.batch_size()), &kept));
+  const ModelHandle handle = session.model();
+  GRUSERVE_ASSIGN_OR_RETURN(const std::span<const float> state,
+                            ViewStates(set_state.has_state() ? &set_state.state() : nullptr, "state",
+                                       set_state.states(), SpecOf(*handle, session.batch_size()), &kept));
   op.values.assign(state.begin(), state.end());
   return absl::OkStatus();
 }
@@ -291,7 +292,8 @@ SessionOp DecodeSetState(const v1::SetState& set_state, const Session& session) 
 
 void EncodeStep(const SessionOp& op, const SessionOpResult& result, const Session& session,
                 v1::StepOutput* output) {
-  const LoadedModel& model = *session.model();
+  const ModelHandle handle = session.model();
+  const LoadedModel& model = *handle;
   output->set_index(result.index);
   output->set_durable_step(result.durable_step);
   output->set_replayed(result.replayed);

@@ -75,9 +75,9 @@ grpc::ServerUnaryReactor* SessionService::GetSession(grpc::CallbackServerContext
     }
     *response->mutable_session() = EncodeInfo(description);
     const int64_t batch_size = held->batch_size();
+    const ModelHandle model = held->model();
     EncodeStates(
-        state,
-        {.model = *held->model(), .batched = batch_size > 0, .batch_size = std::max<int64_t>(batch_size, 1)},
+        state, {.model = *model, .batched = batch_size > 0, .batch_size = std::max<int64_t>(batch_size, 1)},
         TensorForm::kRaw, [response] { return response->mutable_state(); }, response->mutable_states());
     call->Complete(absl::OkStatus());
   });

@@ -1,6 +1,6 @@
-// Bugs that are put in on purpose, so that the chaos checker can be checked: it must
-// catch each. Only where GRUSERVE_SEEDED_BUGS is defined (preset `chaos`), and then only
-// the one whose number the variable GRUSERVE_SEEDED_BUG has; elsewhere they are no code.
+// Bugs that are put in on purpose, so that the chaos checker and the fuzzers can be checked:
+// they must catch each. Only where GRUSERVE_SEEDED_BUGS is defined (presets `chaos` and
+// `fuzz`), and then only the one whose number the variable GRUSERVE_SEEDED_BUG has; elsewhere they are no code.
 
 #ifndef GRUSERVE_CORE_BASE_SEEDED_BUG_H_
 #define GRUSERVE_CORE_BASE_SEEDED_BUG_H_
@@ -11,7 +11,7 @@
 
 namespace gruserve {
 
-// tests/chaos/chaos.py names them too.
+// tests/chaos/chaos.py reads these lines.
 enum class Bug {
   kSyncAnswersBeforeTheWrite = 1,
   kAsyncSaysDurableTooEarly = 2,
@@ -38,6 +38,11 @@ enum class Bug {
   kClientGivesAnswersTwice = 23,
   kRewindDoesNothing = 24,
   kRestoreKeepsNoStates = 25,
+
+  // Of the readers of files: deploy/fuzz.sh --off-by-one must find them.
+  kSafetensorsDataIsAByteLonger = 101,
+  kOnnxIndexMayBeTheSize = 102,
+  kCheckpointHasAnElementMore = 103,
 };
 
 #ifdef GRUSERVE_SEEDED_BUGS

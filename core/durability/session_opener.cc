@@ -251,12 +251,25 @@ void SessionOpener::OpenAcquired(Opening opening, const StoreClaim& claim, bool 
   opening.done(std::move(session));
 }
 
+absl::StatusOr<ModelHandle> SessionOpener::FindModelOf(const Checkpoint& stored) const {
+  absl::StatusOr<ModelHandle> model = find_model_(stored.model_name, stored.model_version);
+  if (model.ok()) {
+    const absl::Status same = CheckModel(**model, stored);
+    if (!same.ok()) model = same;
+  }
+  const bool carries = options_.carries_sessions && options_.carries_sessions(stored.model_name);
+  if (model.ok() || options_.require_bit_exact || !carries) return model;
+  GRUSERVE_ASSIGN_OR_RETURN(model, find_model_(stored.model_name, 0));
+  GRUSERVE_RETURN_IF_ERROR(AdoptCheckpoint(stored, **model).status());
+  return model;
+}
+
 absl::Status SessionOpener::Restore(Checkpoint checkpoint, OpenSessionOptions* options) const {
   GRUSERVE_RETURN_IF_ERROR(CheckStored(*options, checkpoint));
-  GRUSERVE_ASSIGN_OR_RETURN(options->model, find_model_(checkpoint.model_name, checkpoint.model_version));
-  GRUSERVE_RETURN_IF_ERROR(CheckModel(*options->model, checkpoint));
+  GRUSERVE_ASSIGN_OR_RETURN(options->model, FindModelOf(checkpoint));
   const std::string& kernels = options->model->network().kernel_fingerprint();
-  options->bit_exact = kernels == checkpoint.kernel_fingerprint;
+  options->bit_exact = kernels == checkpoint.kernel_fingerprint &&
+                       options->model->weights_sha256() == checkpoint.weights_sha256;
   if (!options->bit_exact && options_.require_bit_exact) {
     return absl::FailedPreconditionError(absl::StrCat(
         "session \"", options->id, "\" was computed by kernels \"", checkpoint.kernel_fingerprint,

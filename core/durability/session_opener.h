@@ -28,6 +28,9 @@ class SessionOpener {
     int64_t max_undurable = 4096;                        // Steps; 0: no limit.
     // Refuses what other kernels computed so far, instead of going on with other bits.
     bool require_bit_exact = false;
+    // Whether stored sessions of a model go on on its highest version where theirs is not
+    // here; null: of none. Thread-safe.
+    std::function<bool(const std::string& name)> carries_sessions = nullptr;
   };
   using OpenDone = std::function<void(absl::StatusOr<std::shared_ptr<Session>>)>;
 
@@ -36,7 +39,7 @@ class SessionOpener {
 
   // `writer` may be null: there is no store. REQUIRES: all outlive it, and its opens.
   SessionOpener(Options options, SessionTable* table, FindModel find_model, StoreWriter* writer)
-      : options_(options), table_(table), find_model_(std::move(find_model)), writer_(writer) {}
+      : options_(std::move(options)), table_(table), find_model_(std::move(find_model)), writer_(writer) {}
 
   // As SessionTable::Open, for stored sessions too, and for new ones that go on from
   // `options.start`:
@@ -72,6 +75,8 @@ class SessionOpener {
   void ResumeLive(Opening opening, Session& live, const StoreClaim& claim);
   // Turns the options into those to make the session of `checkpoint` with.
   absl::Status Restore(Checkpoint checkpoint, OpenSessionOptions* options) const;
+  // The model that `stored` goes on with.
+  absl::StatusOr<ModelHandle> FindModelOf(const Checkpoint& stored) const;
   // The session `id`, where it is live.
   std::shared_ptr<Session> FindLive(const std::string& id) const;
 

@@ -132,6 +132,8 @@ struct GraphNode {
 struct GraphInput {
   std::string name;
   int64_t width = 0;
+
+  bool operator==(const GraphInput&) const = default;
 };
 
 // A hidden state that one batch row keeps: [blocks, H], layer-major, then directions,
@@ -161,6 +163,8 @@ struct Graph {
 struct IndexFeature {
   int64_t feature = 0;  // In the row of all inputs.
   int64_t size = 0;
+
+  bool operator==(const IndexFeature&) const = default;
 };
 
 // What a checked graph is, seen from outside.

@@ -236,6 +236,12 @@ void Network::FindKeptValues() {
   }
 }
 
+bool Network::CanGoOnFrom(const Network& other) const {
+  return steppable() && other.steppable() && inputs_ == other.inputs_ &&
+         index_features() == other.index_features() && output_size() == other.output_size() &&
+         states_ == other.states_;
+}
+
 int64_t Network::input_offset(ValueId value) const {
   int64_t offset = 0;
   for (ValueId before = 0; before < value; ++before) offset += width(before);

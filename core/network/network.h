@@ -62,6 +62,8 @@ struct NetworkState {
   int64_t hidden_size = 0;
   ModuleKind module_kind = ModuleKind::kGru;
   int64_t offset = 0;  // Where it begins in a session's row.
+
+  bool operator==(const NetworkState&) const = default;
 };
 
 // For descriptions: one node as its importer named it.
@@ -106,6 +108,10 @@ class Network {
   const std::vector<NetworkModule>& modules() const { return modules_; }
   // Names what decides the bits of a result.
   const std::string& kernel_fingerprint() const { return kernel_fingerprint_; }
+
+  // Whether a session of `other` can go on here: it takes and gives the same, and keeps the
+  // same states at the same places.
+  bool CanGoOnFrom(const Network& other) const;
 
   // The one GRU of a network that is nothing else; else null.
   const std::shared_ptr<const Model>& bare() const { return bare_; }

@@ -149,6 +149,26 @@ void ModelCatalogue::SetLabels(const std::string& name, const std::map<std::stri
   }
 }
 
+void ModelCatalogue::SetCarriesSessions(const std::string& name, bool carries) {
+  absl::MutexLock lock(&mu_);
+  if (carries) {
+    carried_.insert(name);
+  } else {
+    carried_.erase(name);
+  }
+}
+
+bool ModelCatalogue::CarriesSessions(const std::string& name) const {
+  absl::MutexLock lock(&mu_);
+  return carried_.count(name) > 0;
+}
+
+ModelHandle ModelCatalogue::Successor(const LoadedModel& retired) const {
+  if (carried_.count(retired.name()) == 0) return nullptr;
+  const absl::StatusOr<ModelHandle> highest = FindVersion(retired.name(), 0);
+  return highest.ok() && (*highest)->network().CanGoOnFrom(retired.network()) ? *highest : nullptr;
+}
+
 ModelHandle ModelCatalogue::HandleOf(const ModelKey& key) const {
   absl::MutexLock lock(&mu_);
   const auto found = entries_.find(key);
@@ -180,7 +200,10 @@ std::vector<ModelCatalogue::Retired> ModelCatalogue::RetiredHandles() const {
   absl::MutexLock lock(&mu_);
   std::vector<Retired> held;
   for (const WeakRetired& retired : retired_) {
-    if (ModelHandle model = retired.model.lock()) held.push_back({std::move(model), retired.since});
+    ModelHandle model = retired.model.lock();
+    if (model == nullptr) continue;
+    ModelHandle successor = Successor(*model);
+    held.push_back({std::move(model), retired.since, std::move(successor)});
   }
   return held;
 }

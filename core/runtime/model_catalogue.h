@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +48,9 @@ class ModelCatalogue {
   struct Retired {
     ModelHandle model;
     absl::Time since;
+    // What its sessions go on with: the highest READY version, where they are to be carried
+    // over and it can go on from them; else null.
+    ModelHandle successor = nullptr;
   };
 
   // Every version, by name and version; of `name` only where it is not empty.
@@ -71,6 +75,9 @@ class ModelCatalogue {
   // Lets labels name READY versions; one whose version is not keeps what it named.
   void SetLabels(const std::string& name, const std::map<std::string, int64_t>& labels)
       ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether sessions of the model's retired versions are to be carried over.
+  void SetCarriesSessions(const std::string& name, bool carries) ABSL_LOCKS_EXCLUDED(mu_);
+  bool CarriesSessions(const std::string& name) const ABSL_LOCKS_EXCLUDED(mu_);
   // The handle that `key` has; null where it does not serve.
   ModelHandle HandleOf(const ModelKey& key) const ABSL_LOCKS_EXCLUDED(mu_);
   // The reason that is listed of `key`; empty where there is none.
@@ -97,11 +104,13 @@ class ModelCatalogue {
   absl::Status NotFound(const std::string& name) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   // Notes that `handle`, which may be null, is retired.
   void Retire(const ModelHandle& handle, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ModelHandle Successor(const LoadedModel& retired) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   bool Ready(const ModelKey& key) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
 
   mutable absl::Mutex mu_;
   std::map<ModelKey, Entry> entries_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, Labels> labels_ ABSL_GUARDED_BY(mu_);
+  std::set<std::string> carried_ ABSL_GUARDED_BY(mu_);  // Models whose sessions are carried over.
   std::vector<WeakRetired> retired_ ABSL_GUARDED_BY(mu_);
 };
 

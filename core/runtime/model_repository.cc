@@ -121,6 +121,7 @@ absl::Status ModelRepository::Reconcile(const std::string& name, const ModelVers
         absl::StrCat("model \"", name, "\" stays as it is: ", std::string(found.rules.status().message())));
   }
   const std::set<int64_t> wanted = found.rules->policy.value_or(options_.version_policy).Choose(present);
+  catalogue_.SetCarriesSessions(name, found.rules->carry_sessions);
   absl::Status first;
   for (auto version = wanted.rbegin(); version != wanted.rend(); ++version) {
     first.Update(LoadVersion({name, *version}, found.versions.at(*version)));
@@ -133,10 +134,12 @@ absl::Status ModelRepository::Reconcile(const std::string& name, const ModelVers
 absl::Status ModelRepository::LoadVersion(const ModelKey& key, const VersionFolder& folder) {
   const bool serves = catalogue_.HandleOf(key) != nullptr;
   const auto known = stamps_.find(key);
+  const bool polls = options_.mode == RepositoryMode::kPoll;
   const bool unchanged = known != stamps_.end() && known->second == folder.stamp;
-  if (unchanged && (serves || options_.mode == RepositoryMode::kPoll)) return absl::OkStatus();
+  if (unchanged && (serves || polls)) return absl::OkStatus();
+  if (polls && known != stamps_.end() && known->second == StampOfTooLarge(folder)) return absl::OkStatus();
   // A folder that somebody writes to is left alone until it holds still.
-  if (options_.mode == RepositoryMode::kPoll && seen_[key] != folder.stamp) return absl::OkStatus();
+  if (polls && seen_[key] != folder.stamp) return absl::OkStatus();
   catalogue_.Expect(key);
   absl::StatusOr<ModelHandle> loaded = Read(key, folder);
   if (loaded.ok()) {
@@ -145,8 +148,7 @@ absl::Status ModelRepository::LoadVersion(const ModelKey& key, const VersionFold
   }
   absl::Status status = loaded.status();
   if (status.code() == absl::StatusCode::kUnavailable) return status;
-  // Memory may come free: then it is tried again.
-  stamps_[key] = absl::IsResourceExhausted(status) ? "" : folder.stamp;
+  stamps_[key] = absl::IsResourceExhausted(status) ? StampOfTooLarge(folder) : folder.stamp;
   Publish(key, std::move(loaded));
   if (status.ok()) return status;
   const std::string message = absl::StrCat("model \"", key.first, "\" version ", key.second,
@@ -154,6 +156,11 @@ absl::Status ModelRepository::LoadVersion(const ModelKey& key, const VersionFold
                                            serves ? "; what it was before goes on serving" : "");
   return absl::IsResourceExhausted(status) ? absl::ResourceExhaustedError(message)
                                            : absl::FailedPreconditionError(message);
+}
+
+// Once memory comes free, it is another one.
+std::string ModelRepository::StampOfTooLarge(const VersionFolder& folder) const {
+  return absl::StrCat(folder.stamp, " too large beside ", MemoryBytes());
 }
 
 absl::StatusOr<ModelHandle> ModelRepository::Read(const ModelKey& key, const VersionFolder& folder) {

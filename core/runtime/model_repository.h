@@ -97,6 +97,7 @@ class ModelRepository {
   absl::StatusOr<ModelHandle> FindLabel(const std::string& name, const std::string& label) const {
     return catalogue_.FindLabel(name, label);
   }
+  bool CarriesSessions(const std::string& name) const { return catalogue_.CarriesSessions(name); }
   std::vector<ModelCatalogue::Retired> RetiredHandles() const { return catalogue_.RetiredHandles(); }
 
   Counters counters() const;
@@ -115,6 +116,7 @@ class ModelRepository {
   absl::Status LoadVersion(const ModelKey& key, const VersionFolder& folder);
   absl::StatusOr<ModelHandle> Read(const ModelKey& key, const VersionFolder& folder);
   absl::StatusOr<ModelHandle> ReadInBackground(std::function<absl::StatusOr<ModelHandle>()> read);
+  std::string StampOfTooLarge(const VersionFolder& folder) const;
   // Whether `bytes` more fit in memory_bytes.
   absl::Status CheckMemory(int64_t bytes) const;
   int64_t MemoryBytes() const;

@@ -106,6 +106,9 @@ absl::StatusOr<VersionRules> ReadVersionRules(const std::filesystem::path& file)
       GRUSERVE_ASSIGN_OR_RETURN(rules.policy, ReadPolicy(value));
     } else if (key == "version_labels") {
       GRUSERVE_RETURN_IF_ERROR(ReadLabels(value, &rules.labels));
+    } else if (key == "carry_sessions") {
+      if (!value.is_boolean()) return Bad("carry_sessions is " + Shown(value) + ", expected true or false");
+      rules.carry_sessions = value.get<bool>();
     } else {
       return Bad(absl::StrCat("the key ", Shown(key), " is not known"));
     }

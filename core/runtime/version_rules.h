@@ -1,7 +1,7 @@
 // Which versions of a model are served, and which names they go by: what
 // `<root>/<model>/versions.json` says.
 //
-//   {"version_policy": {"latest": 2}, "version_labels": {"stable": 3, "canary": 4}}
+//   {"version_policy": {"latest": 2}, "version_labels": {"stable": 3, "canary": 4}, "carry_sessions": true}
 //
 // Plain values.
 
@@ -36,6 +36,8 @@ std::optional<VersionPolicy> ParseVersionPolicy(const std::string& text);
 struct VersionRules {
   std::optional<VersionPolicy> policy;    // Absent: the repository's.
   std::map<std::string, int64_t> labels;  // To versions.
+  // Sessions on a version that is retired go on on the highest one that serves.
+  bool carry_sessions = false;
 };
 
 // Reads `file`; without it, no rules. InvalidArgument where it is not sound, naming

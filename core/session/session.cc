@@ -195,7 +195,7 @@ SessionDescription Session::DescribeLocked() const {
   description.attached = holder_ != nullptr;
   description.remember_steps = remember_steps_;
   description.keep_states = keep_states();
-  description.memory_bytes = memory_bytes();
+  description.memory_bytes = MemoryBytes(*model_, rows(), remember_steps_, keep_states());
   if (real_time_ != nullptr) {
     description.real_time = real_time_->clock.contract();
     description.late_steps = real_time_->clock.late_steps();

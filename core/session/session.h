@@ -1,5 +1,5 @@
-// One server-held conversation: a pinned model, a hidden state, and the log of
-// operations that moved it.
+// One server-held conversation: a model, a hidden state, and the log of operations that
+// moved it. The model is pinned, unless Carry gives the session to another version.
 //
 // Thread-safe. At most one operation runs at a time; the others wait in order.
 // Ownership is the lock: whoever lent the session its activity (the pump) alone
@@ -85,6 +85,8 @@ class SessionOwner {
   virtual void OnLost(Session& session, uint64_t epoch, SessionErrorReason reason) = 0;
   // It ended since its model version is retired; its state is freed.
   virtual void OnRetired(Session& session, const absl::Status& why) = 0;
+  // It has gone over to another version of its model.
+  virtual void OnCarried() = 0;
 };
 
 // What all sessions of a table have in common. Constant, but for the shelf and the
@@ -135,16 +137,23 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // Constant for the session's life.
   const std::string& id() const { return id_; }
-  const ModelHandle& model() const { return model_; }
   // 0: unbatched; n: rows.
   int64_t batch_size() const { return batch_size_; }
   // Batch rows: 1 where unbatched.
   int64_t rows() const { return batch_size_ == 0 ? 1 : batch_size_; }
-  int64_t memory_bytes() const { return MemoryBytes(*model_, rows(), remember_steps_, keep_states()); }
   int64_t remember_steps() const { return remember_steps_; }
   int64_t keep_states() const { return kept_ == nullptr ? 0 : kept_->most(); }
   // Whether a store stands behind it.
   bool durable() const { return durability_ != nullptr; }
+
+  // Of now: Carry may put another version in its place, of the same name and shapes.
+  ModelHandle model() const ABSL_LOCKS_EXCLUDED(mu_) {
+    const absl::MutexLock lock(&mu_);
+    return model_;
+  }
+  int64_t memory_bytes() const ABSL_LOCKS_EXCLUDED(mu_) {
+    return MemoryBytes(*model(), rows(), remember_steps_, keep_states());
+  }
   uint64_t epoch() const ABSL_LOCKS_EXCLUDED(mu_) {
     const absl::MutexLock lock(&mu_);
     return epoch_;
@@ -177,6 +186,10 @@ class Session : public std::enable_shared_from_this<Session> {
   // Ends it after what is queued, since its model version is retired: `why` answers what
   // comes later. What is stored of it stays.
   void Retire(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Lets it go on with the weights of `to` after what is queued, state and log as they are.
+  // Nothing happens where it has them, or where they cannot go on from its own.
+  void Carry(ModelHandle to) ABSL_LOCKS_EXCLUDED(mu_);
 
   // At once: an operation that runs now is not in `next_step` yet.
   SessionDescription Describe() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -267,6 +280,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void SetStateNow(SessionActivity& activity);
   void CloseNow(const SessionSink* closer) ABSL_LOCKS_EXCLUDED(mu_);
   void RetireNow(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mu_);
+  void CarryNow(ModelHandle to) ABSL_LOCKS_EXCLUDED(mu_);
   // Enters what ran into the log.
   void Apply(const SessionActivity& activity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Complete(SessionActivity& activity) ABSL_LOCKS_EXCLUDED(mu_);
@@ -279,7 +293,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // Constant after construction.
   const std::string id_;
-  const ModelHandle model_;
+  ModelHandle model_ ABSL_GUARDED_BY(mu_);  // The state's: the pump alone changes both.
   const int64_t batch_size_;
   const int32_t remember_steps_;
   int32_t places_ahead_ ABSL_GUARDED_BY(mu_) = 0;  // Of the log, that wait or run.
@@ -307,7 +321,7 @@ class Session : public std::enable_shared_from_this<Session> {
   SessionErrorReason ended_reason_ ABSL_GUARDED_BY(mu_) = SessionErrorReason::kNone;
   // There may be millions of sessions: one byte for all.
   bool close_with_stream_ : 1 ABSL_GUARDED_BY(mu_);
-  bool bit_exact_ : 1 ABSL_GUARDED_BY(mu_);            // Never changes.
+  bool bit_exact_ : 1 ABSL_GUARDED_BY(mu_);
   bool same_client_ : 1 ABSL_GUARDED_BY(mu_) = false;  // Attached it last as before.
   bool closing_ : 1 ABSL_GUARDED_BY(mu_) = false;
   bool refusing_ : 1 ABSL_GUARDED_BY(mu_) = false;  // Un-indexed steps, since one had no credit.

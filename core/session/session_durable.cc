@@ -59,7 +59,7 @@ void Session::DeliverHeld() {
 }
 
 Checkpoint Session::MakeCheckpoint() const {
-  Checkpoint checkpoint = CheckpointForm(*model_, batch_size_);
+  Checkpoint checkpoint = CheckpointForm(state_.model(), batch_size_);
   checkpoint.remember_steps = static_cast<uint32_t>(remember_steps_);
   checkpoint.state = state_.Get();
   checkpoint.keep_states = static_cast<uint32_t>(keep_states());

@@ -238,6 +238,11 @@ void SessionRoster::OnRetired(Session& session, const absl::Status& why) {
   Notice{removed.attachment, why, SessionErrorReason::kVersionRetired, session.epoch()}.Tell();
 }
 
+void SessionRoster::OnCarried() {
+  absl::MutexLock lock(&mu);
+  ++counters.carried;
+}
+
 void SessionRoster::OnLost(Session& session, uint64_t epoch, SessionErrorReason reason) {
   Entry removed;
   {

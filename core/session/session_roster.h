@@ -109,6 +109,7 @@ class SessionRoster : public SessionOwner {
   void OnClosed(Session& session, const SessionSink* closer) override ABSL_LOCKS_EXCLUDED(mu);
   void OnLost(Session& session, uint64_t epoch, SessionErrorReason reason) override ABSL_LOCKS_EXCLUDED(mu);
   void OnRetired(Session& session, const absl::Status& why) override ABSL_LOCKS_EXCLUDED(mu);
+  void OnCarried() override ABSL_LOCKS_EXCLUDED(mu);
 
   mutable absl::Mutex mu;
   SessionTable::Counters counters ABSL_GUARDED_BY(mu);

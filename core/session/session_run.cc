@@ -42,7 +42,7 @@ bool Session::Start(SessionActivity& activity) {
 }
 
 absl::Status Session::CheckValues(const SessionOp& op) const {
-  const Network& network = model()->network();
+  const Network& network = state_.model().network();
   const auto size = static_cast<int64_t>(op.values.size());
   if (op.kind == SessionOpKind::kStep) {
     const int64_t step_size = rows() * network.input_size();
@@ -64,7 +64,7 @@ absl::Status Session::CheckValues(const SessionOp& op) const {
 }
 
 absl::Status Session::StartStep(SessionActivity& activity) {
-  const Network& network = model()->network();
+  const Network& network = state_.model().network();
   activity.result.output.resize(static_cast<size_t>(rows() * network.output_size()));
   activity.step_rows.resize(static_cast<size_t>(rows()));
   for (int64_t row = 0; row < rows(); ++row) {
@@ -72,7 +72,7 @@ absl::Status Session::StartStep(SessionActivity& activity) {
         activity.current.op.values.data() + row * network.input_size(),
         state_.rows()[static_cast<size_t>(row)], activity.result.output.data() + row * network.output_size()};
   }
-  activity.step.model = model().get();
+  activity.step.model = &state_.model();
   activity.step.rows = activity.step_rows;
   activity.step.deadline = activity.current.op.deadline;
   activity.step.due = activity.due;
@@ -82,7 +82,7 @@ absl::Status Session::StartStep(SessionActivity& activity) {
 }
 
 absl::Status Session::StartChunk(SessionActivity& activity) {
-  const Network& network = model()->network();
+  const Network& network = state_.model().network();
   activity.result.output.resize(
       static_cast<size_t>(activity.current.op.time_steps * rows() * network.output_size()));
   SequenceCall& call = activity.chunk.call;
@@ -96,7 +96,7 @@ absl::Status Session::StartChunk(SessionActivity& activity) {
   call.output_time_stride = rows() * network.output_size();
   call.output_batch_stride = network.output_size();
   call.states = activity.draft.emplace(state_.Copy()).rows();
-  activity.chunk.model = model().get();
+  activity.chunk.model = &state_.model();
   activity.chunk.deadline = activity.current.op.deadline;
   activity.keeper = shared_from_this();
   return surroundings_->executor->SubmitSequence(&activity.chunk);
@@ -155,6 +155,27 @@ void Session::RetireNow(const absl::Status& why) {
   if (durability_ == nullptr) return;
   surroundings_->keeper->OnEvicted(claim().claim);
   DeliverHeld();
+}
+
+void Session::Carry(ModelHandle to) {
+  Between([self = shared_from_this(), to = std::move(to)](bool alive) {
+    if (alive) self->CarryNow(to);
+  });
+}
+
+void Session::CarryNow(ModelHandle to) {
+  if (&state_.model() == to.get() || !to->network().CanGoOnFrom(state_.model().network())) return;
+  state_.MoveTo(to.get());
+  bool tell = false;
+  {
+    absl::MutexLock lock(&mu_);
+    model_.swap(to);  // What it was goes without the lock.
+    bit_exact_ = false;
+    tell = durability_ != nullptr && !std::exchange(durability_->moved, true);
+  }
+  if (const auto owner = surroundings_->owner.lock()) owner->OnCarried();
+  // Its record is to name the model that it goes on with.
+  if (tell) surroundings_->keeper->OnMoved(shared_from_this());
 }
 
 void Session::CloseNow(const SessionSink* closer) {

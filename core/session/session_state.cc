@@ -57,6 +57,16 @@ SessionState SessionState::Copy() const {
   return copy;
 }
 
+void SessionState::MoveTo(const LoadedModel* model) {
+  float** const pointers = rows_ != nullptr ? rows_.get() : &only_row_;
+  for (int64_t row = 0; row < num_rows_; ++row) {
+    float* const moved = model->slab().Allocate();
+    std::copy_n(pointers[row], model->network().state_size(), moved);
+    model_->slab().Free(std::exchange(pointers[row], moved));
+  }
+  model_ = model;
+}
+
 void SessionState::Free() {
   for (float* row : rows()) model_->slab().Free(row);
   num_rows_ = 0;

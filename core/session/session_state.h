@@ -40,6 +40,12 @@ class SessionState {
   // The inverse of Set.
   std::vector<float> Get() const;
 
+  const LoadedModel& model() const { return *model_; }
+
+  // Goes on in `model`'s slab with the same values. REQUIRES: `model` outlives it from here
+  // on, and its network CanGoOnFrom this one's.
+  void MoveTo(const LoadedModel* model);
+
   // A copy of the same model and values.
   SessionState Copy() const;
   // The other's rows become this one's, and the other way round. REQUIRES: the same

@@ -95,12 +95,13 @@ bool SameClient(const SessionAttachment& one, const SessionAttachment& other) {
 // Whether `options` may have the session of `entry`.
 absl::Status CheckResume(const OpenSessionOptions& options, const SessionRoster::Entry& entry) {
   const Session& session = *entry.session;
-  if (options.model != nullptr &&
-      (options.model->name() != session.model()->name() ||
-       (!options.any_version && options.model->version() != session.model()->version()))) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "model is ", ModelName(options.model->name(), options.model->version()), ", session \"", session.id(),
-        "\" has ", ModelName(session.model()->name(), session.model()->version())));
+  const ModelHandle model = session.model();
+  const LoadedModel& own = *model;
+  if (options.model != nullptr && (options.model->name() != own.name() ||
+                                   (!options.any_version && options.model->version() != own.version()))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("model is ", ModelName(options.model->name(), options.model->version()), ", session \"",
+                     session.id(), "\" has ", ModelName(own.name(), own.version())));
   }
   if (options.batch_size != 0 && options.batch_size != session.batch_size()) {
     return absl::InvalidArgumentError(absl::StrCat("batch_size is ", options.batch_size, ", session \"",
@@ -356,15 +357,21 @@ absl::Time SessionTable::Expire() {
   }
 }
 
-void SessionTable::EndSessionsOf(const LoadedModel& model, absl::Duration limit) {
-  std::vector<std::shared_ptr<Session>> ending;
-  {
-    absl::MutexLock lock(&roster_->mu);
-    for (auto it = roster_->After(""); it != roster_->end(); ++it) {
-      if ((*it)->session->model().get() == &model) ending.push_back((*it)->session);
-    }
+std::vector<std::shared_ptr<Session>> SessionTable::SessionsOf(const LoadedModel& model) {
+  std::vector<std::shared_ptr<Session>> sessions;
+  absl::MutexLock lock(&roster_->mu);
+  for (auto it = roster_->After(""); it != roster_->end(); ++it) {
+    if ((*it)->session->model().get() == &model) sessions.push_back((*it)->session);
   }
-  for (const auto& session : ending) {
+  return sessions;
+}
+
+void SessionTable::CarrySessions(const LoadedModel& from, const ModelHandle& to) {
+  for (const auto& session : SessionsOf(from)) session->Carry(to);
+}
+
+void SessionTable::EndSessionsOf(const LoadedModel& model, absl::Duration limit) {
+  for (const auto& session : SessionsOf(model)) {
     session->Retire(absl::NotFoundError(absl::StrCat(
         "session \"", session->id(), "\" was ended: model ", ModelName(model.name(), model.version()),
         " was replaced or unloaded, and sessions may stay on it for ", absl::FormatDuration(limit))));

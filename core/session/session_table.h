@@ -97,6 +97,7 @@ class SessionTable {
     int64_t evicted_on_demand = 0;
     int64_t fenced = 0;   // Resumed by another server.
     int64_t retired = 0;  // Their model version was.
+    int64_t carried = 0;  // Over to another model version.
     int64_t refused_budget = 0;
     int64_t late_steps = 0;          // Of sessions with a real-time contract.
     int64_t real_time_promised = 0;  // Nanoseconds of compute a second.
@@ -155,6 +156,9 @@ class SessionTable {
   // that they may stay on a retired version for `limit` only.
   void EndSessionsOf(const LoadedModel& model, absl::Duration limit);
 
+  // Lets all sessions of `from` go on with `to`, as Session::Carry.
+  void CarrySessions(const LoadedModel& from, const ModelHandle& to);
+
   // Refuses new sessions from now on.
   void StopOpening();
 
@@ -162,6 +166,7 @@ class SessionTable {
 
  private:
   absl::StatusOr<std::shared_ptr<Session>> Create(const OpenSessionOptions& options);
+  std::vector<std::shared_ptr<Session>> SessionsOf(const LoadedModel& model);
   // Null where no contract is asked for.
   absl::StatusOr<std::unique_ptr<RealTimeTerms>> Promise(const OpenSessionOptions& options);
 

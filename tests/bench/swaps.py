@@ -53,7 +53,11 @@ class Swapping:
     def _swap(self):
         while not self.over.wait(REST_SECONDS) and self.fault is None:
             self.model.add()
-            done = subprocess.run([str(c) for c in self.command], text=True, capture_output=True, check=False)
+            try:
+                done = subprocess.run([str(c) for c in self.command], text=True, capture_output=True, check=False)
+            except OSError as error:
+                self.fault = error
+                return
             if done.returncode == 0:
                 self.count += 1
             else:

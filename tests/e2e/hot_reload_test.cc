@@ -1,5 +1,6 @@
 // Sixty-four streams step while the model under them is replaced twenty times: no step
-// fails, and each session's outputs have the bits of exactly one version.
+// fails, and each session's outputs have the bits of exactly one version, or where sessions
+// are carried over, each step those of one, from the state that the step before left.
 
 #include <grpcpp/client_context.h>
 #include <gtest/gtest.h>
@@ -87,41 +88,54 @@ void LoadModel(const std::shared_ptr<grpc::Channel>& channel, int64_t wanted) {
   EXPECT_EQ(response.models(0).version(), wanted);
 }
 
-TEST(HotReloadTest, NoStepFailsAndEachSessionHasTheBitsOfOneVersion) {
-  TestRepository repository;
-  std::map<int64_t, const TestModel*> versions;
-  const auto add = [&](int64_t version) {
-    versions[version] = &repository.Add("demo", kConfig, static_cast<uint32_t>(version), version);
-  };
-  add(1);
-  WriteFile(repository.root() / "demo" / "versions.json", R"({"version_policy": {"latest": 1}})");
-  const InProcessServer server(repository.root(), {.repository_mode = "explicit", .load_model = "demo"});
+// Steps that go on while versions are loaded.
+class HotReloadTest : public testing::Test {
+ protected:
+  const TestModel& Add(int64_t version, const GruConfig& config) {
+    return *(versions_[version] = &repository_.Add("demo", config, static_cast<uint32_t>(version), version));
+  }
+  void Start(const std::string& rules) {
+    WriteFile(repository_.root() / "demo" / "versions.json", rules);
+    server_ = std::make_unique<InProcessServer>(
+        repository_.root(), server::ServerOptions{.repository_mode = "explicit", .load_model = "demo"});
+  }
+  // All of `steppers` step while `swap` is called for versions 2 and on.
+  void StepAndSwap(const std::vector<std::unique_ptr<Stepper>>& steppers, const GruConfig& config) {
+    std::atomic<bool> over = false;
+    std::atomic<int> rounds = 0;
+    std::vector<std::thread> threads;
+    for (size_t thread = 0; thread < kThreads; ++thread) {
+      threads.emplace_back([&, thread] {
+        while (!over && !testing::Test::HasFatalFailure()) {
+          for (size_t i = thread; i < steppers.size(); i += kThreads) steppers[i]->Step();
+          ++rounds;
+        }
+      });
+    }
+    for (int swap = 1; swap <= kSwaps; ++swap) {
+      Add(swap + 1, config);
+      // Each version serves some sessions.
+      for (const int before = rounds; rounds < before + 2 * kThreads;) std::this_thread::yield();
+      LoadModel(server_->channel(), swap + 1);
+    }
+    over = true;
+    for (std::thread& thread : threads) thread.join();
+  }
 
+  TestRepository repository_;
+  std::map<int64_t, const TestModel*> versions_;
+  std::unique_ptr<InProcessServer> server_;
+};
+
+TEST_F(HotReloadTest, NoStepFailsAndEachSessionHasTheBitsOfOneVersion) {
+  Add(1, kConfig);
+  Start(R"({"version_policy": {"latest": 1}})");
   std::mt19937 random(7);
   const std::vector<float> inputs = RandomFloats(random, kMostSteps * kInputSize);
   std::vector<std::unique_ptr<Stepper>> steppers;
   for (int i = 0; i < kStreams; ++i)
-    steppers.push_back(std::make_unique<Stepper>(server.NewChannel(), i % 2 == 0, inputs));
-
-  std::atomic<bool> over = false;
-  std::atomic<int> rounds = 0;
-  std::vector<std::thread> threads;
-  for (size_t thread = 0; thread < kThreads; ++thread) {
-    threads.emplace_back([&, thread] {
-      while (!over && !testing::Test::HasFatalFailure()) {
-        for (size_t i = thread; i < steppers.size(); i += kThreads) steppers[i]->Step();
-        ++rounds;
-      }
-    });
-  }
-  for (int swap = 1; swap <= kSwaps; ++swap) {
-    add(swap + 1);
-    // Each version serves some sessions.
-    for (const int before = rounds; rounds < before + 2 * kThreads;) std::this_thread::yield();
-    LoadModel(server.channel(), swap + 1);
-  }
-  over = true;
-  for (std::thread& thread : threads) thread.join();
+    steppers.push_back(std::make_unique<Stepper>(server_->NewChannel(), i % 2 == 0, inputs));
+  StepAndSwap(steppers, kConfig);
 
   // From one input on, versions differ in each step.
   int64_t sessions = 0;
@@ -130,15 +144,45 @@ TEST(HotReloadTest, NoStepFailsAndEachSessionHasTheBitsOfOneVersion) {
     for (const Life& life : stepper->lives()) {
       ++sessions;
       ++sessions_of[life.version];
-      ASSERT_EQ(versions.count(life.version), 1U);
+      ASSERT_EQ(versions_.count(life.version), 1U);
       const std::span<const float> seen(inputs.data(), static_cast<size_t>(life.steps * kInputSize));
-      ASSERT_EQ(life.outputs, versions.at(life.version)->Alone(seen)) << "version " << life.version;
+      ASSERT_EQ(life.outputs, versions_.at(life.version)->Alone(seen)) << "version " << life.version;
       const int64_t other = life.version == 1 ? 2 : life.version - 1;
-      ASSERT_NE(life.outputs, versions.at(other)->Alone(seen));
+      ASSERT_NE(life.outputs, versions_.at(other)->Alone(seen));
     }
   }
   EXPECT_GE(sessions_of.size(), 2U);
   std::printf("%ld sessions of %zu versions\n", static_cast<long>(sessions), sessions_of.size());
+}
+
+TEST_F(HotReloadTest, CarriedSessionsGoThroughTheVersionsWithTheirState) {
+  // Of one layer, whose output is its state.
+  constexpr GruConfig kOneLayer = {.input_size = kInputSize, .hidden_size = 24};
+  constexpr int64_t kHidden = kOneLayer.hidden_size;
+  Add(1, kOneLayer);
+  Start(R"({"version_policy": {"latest": 1}, "carry_sessions": true})");
+  std::mt19937 random(8);
+  const std::vector<float> inputs = RandomFloats(random, kMostSteps * kInputSize);
+  std::vector<std::unique_ptr<Stepper>> steppers;
+  for (int i = 0; i < kStreams / 4; ++i)
+    steppers.push_back(std::make_unique<Stepper>(server_->NewChannel(), true, inputs));
+  StepAndSwap(steppers, kOneLayer);
+
+  for (const auto& stepper : steppers) {
+    ASSERT_EQ(stepper->lives().size(), 1U);
+    const Life& life = stepper->lives()[0];
+    std::vector<float> state(kHidden);
+    int64_t version = 1;
+    for (int64_t step = 0; step < life.steps; ++step) {
+      const std::span input(inputs.data() + step * kInputSize, kInputSize);
+      const std::vector<float> output(life.outputs.begin() + step * kHidden,
+                                      life.outputs.begin() + (step + 1) * kHidden);
+      while (version <= kSwaps && versions_.at(version)->Alone(input, state) != output) ++version;
+      ASSERT_EQ(versions_.at(version)->Alone(input, state), output) << "step " << step;
+      state = output;
+    }
+    EXPECT_GT(version, kSwaps / 2) << "the session stayed behind";
+  }
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ StepCosts FixedCosts() { return StepCosts({{1, absl::Microseconds(1)}, {64, absl
 LoadedRandomModel::LoadedRandomModel(uint32_t seed, const GruConfig& config, int num_workers,
                                      const std::string& name, int64_t version) {
   const std::shared_ptr<const Model> model = RandomModel(seed, config);
-  auto handle = LoadedModel::Create(name, version, "0123", Network::Create(model), num_workers, FixedCosts());
+  auto handle = LoadedModel::Create(name, version, absl::StrCat("0123-", seed), Network::Create(model), num_workers, FixedCosts());
   EXPECT_TRUE(handle.ok()) << handle.status();
   handle_ = *std::move(handle);
   auto lone = Replica::Create(model);

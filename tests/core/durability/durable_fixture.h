@@ -36,7 +36,7 @@ class DurableFixture : public ::testing::Test {
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
   }
-  std::unique_ptr<DurableReplica> NewReplica(SessionOpener::Options options = {},
+  std::unique_ptr<DurableReplica> NewReplica(const SessionOpener::Options& options = {},
                                              absl::Duration flush_interval = absl::Hours(1)) {
     const auto find = [this](const std::string& name, int64_t version) -> absl::StatusOr<ModelHandle> {
       if (name == "demo" && version == 1) return served_;

@@ -28,7 +28,7 @@ class DurableReplica {
         store_(store),
         writer_({.flush_interval = flush_interval, .retry_interval = absl::ZeroDuration()}, &store_, clock),
         table_(TableOptions(&writer_), &executor_, clock),
-        opener_(options, &table_, std::move(find_model), &writer_) {}
+        opener_(std::move(options), &table_, std::move(find_model), &writer_) {}
   // As a process that is killed: nothing more is written.
   ~DurableReplica() { writer_.Stop(); }
 

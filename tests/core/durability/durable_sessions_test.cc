@@ -110,6 +110,80 @@ TEST_F(DurableSessionsTest, ARetiredModelsSessionIsStoredWholly) {
   ExpectStep(other_, 3);
 }
 
+// What sessions are carried over to.
+const LoadedRandomModel& Next(const GruConfig& config) {
+  static const auto* const model = new LoadedRandomModel(2, config, 1, "demo", 2);
+  return *model;
+}
+
+TEST_F(DurableSessionsTest, ACarriedSessionsRecordNamesItsNewModel) {
+  {
+    const auto replica = NewReplica();
+    const auto session = Create(*replica);
+    Step(*replica, *session, 1, sink_);
+    EXPECT_TRUE(replica->Flush());
+    replica->table().CarrySessions(*demo().handle(), Next(kConfig).handle());
+    EXPECT_TRUE(replica->Flush());
+  }
+  EXPECT_EQ(store_->Get("a").checkpoint->model_version, 2);
+  EXPECT_EQ(store_->Get("a").checkpoint->step, 1);
+  const SessionOpener::FindModel find = [](const std::string&,
+                                           int64_t version) -> absl::StatusOr<ModelHandle> {
+    if (version == 2) return Next(kConfig).handle();
+    return absl::NotFoundError("no such model");
+  };
+  DurableReplica replica(store_.get(), &clock_, find);
+  const auto session = Resume(replica, other_);
+  Step(replica, *session, 2, other_);
+  std::vector<float> state;
+  demo().RunAlone(1, Input(1), &state);
+  EXPECT_THAT(other_->last().output, ElementsAreArray(Next(kConfig).RunAlone(1, Input(2), &state)));
+  EXPECT_TRUE(session->Describe().bit_exact);
+}
+
+TEST_F(DurableSessionsTest, AStoredSessionIsCarriedOverWhereItsVersionIsGone) {
+  {
+    const auto replica = NewReplica();
+    const auto session = Create(*replica);
+    Step(*replica, *session, 1, sink_);
+    EXPECT_TRUE(replica->Flush());
+  }
+  ModelHandle served = Next(kConfig).handle();
+  const SessionOpener::FindModel find = [&](const std::string&,
+                                            int64_t version) -> absl::StatusOr<ModelHandle> {
+    if (version == 0) return served;
+    return absl::NotFoundError("no such model");
+  };
+  const auto resume = [&](const SessionOpener::Options& options,
+                          const std::function<void(Session*, DurableReplica&)>& see) {
+    DurableReplica replica(store_.get(), &clock_, find, options);
+    auto session = replica.Open(Options(OpenMode::kResume, other_));
+    see(session.ok() ? session->get() : nullptr, replica);
+    return session.status();
+  };
+  const auto nothing = [](Session*, DurableReplica&) {};
+  SessionOpener::Options options;
+  EXPECT_EQ(resume(options, nothing).code(), absl::StatusCode::kNotFound);
+  options.carries_sessions = [](const std::string& name) { return name == "demo"; };
+  options.require_bit_exact = true;
+  EXPECT_EQ(resume(options, nothing).code(), absl::StatusCode::kNotFound);
+  options.require_bit_exact = false;
+  const LoadedRandomModel wider(4, {.input_size = 3, .hidden_size = 6, .num_layers = 2}, 1, "demo", 2);
+  served = wider.handle();
+  EXPECT_THAT(resume(options, nothing),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("has hidden states")));
+  served = Next(kConfig).handle();
+  EXPECT_TRUE(resume(options, [&](Session* session, DurableReplica& replica) {
+                ASSERT_NE(session, nullptr);
+                EXPECT_EQ(session->Describe().model_version, 2);
+                EXPECT_FALSE(session->Describe().bit_exact);
+                Step(replica, *session, 2, other_);
+              }).ok());
+  std::vector<float> state;
+  demo().RunAlone(1, Input(1), &state);
+  EXPECT_THAT(other_->last().output, ElementsAreArray(Next(kConfig).RunAlone(1, Input(2), &state)));
+}
+
 TEST_F(DurableSessionsTest, WhatIsRememberedIsDurableToo) {
   {
     const auto replica = NewReplica();

@@ -316,5 +316,20 @@ TEST(NetworkTest, AnIndexOutsideTheTableGivesNaNInItsRowAlone) {
   for (const int64_t b : {1, 2, 3}) EXPECT_TRUE(std::isnan(*call.OutputAt(0, b)));
 }
 
+TEST(NetworkTest, GoesOnFromWhatTakesGivesAndKeepsTheSame) {
+  const auto make = [](uint32_t seed, int64_t words, int64_t hidden, int64_t classes, const char* state) {
+    GraphBuilder b(seed);
+    const ValueId x = b.Embedding("embed", b.Input("word", 1), words, 6);
+    b.Linear("fc", b.Gru(state, x, {.hidden_size = hidden}), classes);
+    return Network::Create(std::move(b.graph)).value();
+  };
+  const auto network = make(1, 11, 8, 4, "gru");
+  EXPECT_TRUE(make(2, 11, 8, 4, "gru")->CanGoOnFrom(*network));
+  EXPECT_FALSE(make(2, 10, 8, 4, "gru")->CanGoOnFrom(*network)) << "an index may be none of its";
+  EXPECT_FALSE(make(2, 11, 9, 4, "gru")->CanGoOnFrom(*network));
+  EXPECT_FALSE(make(2, 11, 8, 5, "gru")->CanGoOnFrom(*network));
+  EXPECT_FALSE(make(2, 11, 8, 4, "other")->CanGoOnFrom(*network));
+}
+
 }  // namespace
 }  // namespace gruserve

@@ -242,6 +242,32 @@ TEST_F(RepositoryChangesTest, VersionsJsonChoosesVersionsAndLabelsThem) {
   EXPECT_EQ((*models_->FindLabel("demo", "stable"))->version(), 4);
 }
 
+TEST_F(RepositoryChangesTest, ARetiredVersionHasASuccessorWhereSessionsAreCarried) {
+  folder_.Add("demo", kConfig, 1);
+  const auto write = [this](const std::string& text) {
+    WriteFile(folder_.root() / "demo" / "versions.json", text);
+  };
+  write(R"({"version_policy": {"latest": 1}, "carry_sessions": true})");
+  Start({.mode = RepositoryMode::kExplicit, .load_models = {"demo"}});
+  EXPECT_TRUE(models_->CarriesSessions("demo"));
+  EXPECT_FALSE(models_->CarriesSessions("nope"));
+  const ModelHandle first = *models_->Find("demo", 0);
+  folder_.Add("demo", kConfig, 2, 2);
+  ASSERT_TRUE(LoadModel("demo").ok());
+  ASSERT_EQ(models_->RetiredHandles().size(), 1U);
+  EXPECT_EQ(models_->RetiredHandles()[0].successor, *models_->Find("demo", 2));
+  // Other shapes cannot go on, and nothing can once all is unloaded.
+  folder_.Add("demo", {.input_size = 3, .hidden_size = 5}, 3, 3);
+  ASSERT_TRUE(LoadModel("demo").ok());
+  EXPECT_EQ(models_->RetiredHandles()[0].successor, nullptr);
+  ASSERT_TRUE(UnloadModel("demo").ok());
+  EXPECT_EQ(models_->RetiredHandles()[0].successor, nullptr);
+  folder_.Add("demo", kConfig, 4, 4);
+  write(R"({"version_policy": {"latest": 1}})");
+  ASSERT_TRUE(LoadModel("demo").ok());
+  EXPECT_EQ(models_->RetiredHandles()[0].successor, nullptr) << "nobody asks for it any more";
+}
+
 TEST_F(RepositoryChangesTest, WhatDoesNotFitInTheBudgetIsRefusedWithTheFigures) {
   folder_.Add("demo", kConfig, 1);
   const int64_t file =
@@ -265,6 +291,33 @@ TEST_F(RepositoryChangesTest, WhatDoesNotFitInTheBudgetIsRefusedWithTheFigures) 
                                              HasSubstr(std::to_string(weights) + " are of old versions")));
   held = nullptr;
   EXPECT_TRUE(LoadModel("demo", 2).ok()) << "and is tried again once it is gone";
+}
+
+TEST_F(RepositoryChangesTest, WhatIsTooLargeOnceReadIsReadAgainOnlyWhenMemoryComesFree) {
+  folder_.Add("demo", kConfig, 1);
+  // Half as large as a file as in memory.
+  auto tensors = StateDict(RandomGru(2, {.input_size = 30, .hidden_size = 40}));
+  for (auto& [name, tensor] : tensors) {
+    tensor.dtype = "F16";
+    tensor.bytes = std::string(tensor.bytes.size() / 2, '\0');
+  }
+  const std::string bytes = SafetensorsBytes(tensors);
+  const auto size = static_cast<int64_t>(bytes.size());
+  Start({.mode = RepositoryMode::kPoll, .memory_bytes = size + size / 2});
+  WriteFile(folder_.FolderOf("large", 1) / "model.safetensors", bytes);
+  ASSERT_TRUE(Poll().ok());
+  const absl::Duration before = models_->counters().load_time;
+  ASSERT_TRUE(Poll().ok());
+  EXPECT_THAT(models_->Find("large", 0),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("its weights take")));
+  const absl::Duration once = models_->counters().load_time;
+  EXPECT_GT(once, before);
+  ASSERT_TRUE(Poll().ok());
+  EXPECT_EQ(models_->counters().load_time, once);
+  std::filesystem::remove_all(folder_.root() / "demo");
+  ASSERT_TRUE(Poll().ok());
+  ASSERT_TRUE(Poll().ok());
+  EXPECT_GT(models_->counters().load_time, once);
 }
 
 TEST_F(RepositoryChangesTest, AfterTheStopNothingChangesAndHandlesLive) {

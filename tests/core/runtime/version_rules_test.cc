@@ -50,6 +50,12 @@ TEST(VersionRulesTest, LabelsNameVersions) {
   EXPECT_THAT(rules->labels, ElementsAre(Pair("canary", 4), Pair("stable", 3)));
 }
 
+TEST(VersionRulesTest, SessionsAreCarriedWhereItSaysSo) {
+  EXPECT_FALSE(Read("{}")->carry_sessions);
+  EXPECT_TRUE(Read(R"({"carry_sessions": true})")->carry_sessions);
+  EXPECT_FALSE(Read(R"({"carry_sessions": false})")->carry_sessions);
+}
+
 TEST(VersionRulesTest, WhatIsNotSoundIsRefusedByKey) {
   const auto refuses = [](const std::string& text, const std::string& message) {
     EXPECT_THAT(Read(text), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message))) << text;
@@ -63,6 +69,7 @@ TEST(VersionRulesTest, WhatIsNotSoundIsRefusedByKey) {
   refuses(R"({"version_policy": {"latest": 1, "specific": [1]}})", "version_policy is {");
   refuses(R"({"version_policy": {"specific": 1}})", "version_policy is {");
   refuses(R"({"version_policy": {"specific": [1.5]}})", "an entry of version_policy.specific is 1.5");
+  refuses(R"({"carry_sessions": 1})", "carry_sessions is 1, expected true or false");
   refuses(R"({"version_labels": ["stable"]})", "version_labels is [");
   refuses(R"({"version_labels": {"": 1}})", "an empty label");
   refuses(R"({"version_labels": {"stable": "1"}})", R"(version_labels."stable" is "1", expected a version)");

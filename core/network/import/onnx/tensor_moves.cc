@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/checked_math.h"
+#include "core/base/seeded_bug.h"
 #include "core/base/status_macros.h"
 
 namespace gruserve {
@@ -181,7 +182,8 @@ absl::StatusOr<OnnxTensor> Gathered(const OnnxTensor& tensor, int64_t axis, cons
   auto offsets = IdentityOffsets(tensor);
   std::vector<int64_t> taken;
   for (const int64_t index : indices.ints) {
-    if (index < -size || index >= size)
+    const int64_t end = size + (Seeded(Bug::kOnnxIndexMayBeTheSize) ? 1 : 0);
+    if (index < -size || index >= end)
       return Bad(absl::StrCat("index is ", index, ", axis ", axis, " has ", size, " elements"));
     taken.push_back(
         offsets[static_cast<size_t>(axis)][static_cast<size_t>(index < 0 ? index + size : index)]);

@@ -5,9 +5,12 @@
 #
 #   deploy/chaos.sh [--store sqlite|redis] [--rounds N] [--seed S] [--sessions N] [--replicas N]
 #     --store redis  two servers and one redis-server, started here; sqlite: one server
-#     --rounds N     faults, one a round (100): kill -9, connections cut in the middle
-#                    of a message, SIGTERM; with redis also SIGSTOP until others went on,
-#                    and kill -9 of the store
+#     --rounds N     faults, one a round (100): kill -9, also at given moments of the
+#                    protocol, connections cut in the middle of a message, SIGTERM; with
+#                    redis also SIGSTOP until others went on, and kill -9 of the store; with
+#                    sqlite also a torn write and, where a tmpfs may be mounted, a full disk
+#     --faults F,F   only these: kill, failpoint, cut, drain, pause, kill_store, tear, fill;
+#                    with redis, --faults drain is a rolling restart
 #     --seed S       decides the inputs and, up to timing, the faults (1)
 #     --sessions N   each on a thread of its own, half ASYNC, half SYNC (200)
 #     --replicas N   servers (1 with sqlite, whose file they share; 2 with redis)
@@ -15,7 +18,7 @@
 #     --mutants      with each of them in turn; those that are caught pass
 set -euo pipefail
 cd "$(dirname "$0")/.."
-case ${1:-} in -h | --help) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case ${1:-} in -h | --help) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 say() { printf '\033[1m[chaos]\033[0m %s (%s s)\n' "$*" "$SECONDS"; }
 
 deploy/setup.sh --build

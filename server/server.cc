@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
 #include "core/runtime/compute_pool.h"
@@ -318,6 +319,7 @@ void Server::Drain() {
     rooms.health->SetDraining(rooms.models->List());
     rooms.gate.Close();
     rooms.sessions->StopOpening();
+    Failpoint("drain");
     rooms.streams.Drain();
     // Then what runs for ever, such as a Watch of health, is cut, once it could
     // learn of the drain.
@@ -326,6 +328,7 @@ void Server::Drain() {
     rooms.grpc_server->Shutdown(std::chrono::system_clock::now() + kFlushTime);
     const bool saved =
         rooms.writer == nullptr || rooms.writer->Flush(std::max(end - absl::Now(), kLeastFlush));
+    Failpoint("drained");
     Log(idle && saved ? LogLevel::kInfo : LogLevel::kWarning, "drained",
         {{"calls_cut", idle ? "no" : "yes"}, {"all_saved", saved ? "yes" : "no"}});
   });

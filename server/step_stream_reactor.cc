@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/base/failpoint.h"
 #include "server/grpc_status.h"
 #include "server/session_codec.h"
 
@@ -33,6 +34,7 @@ StepStreamReactor::StepStreamReactor(const Backend* backend, Tenant* tenant)
     : backend_(backend), tenant_(tenant), observed_(backend->observer->Begin("StreamSteps")) {}
 
 void StepStreamReactor::OnReadDone(bool ok) {
+  Failpoint("received");
   bool handle = false;
   {
     const absl::MutexLock lock(&mu_);
@@ -55,6 +57,7 @@ void StepStreamReactor::OnReadDone(bool ok) {
 }
 
 void StepStreamReactor::OnWriteDone(bool ok) {
+  Failpoint("sent");
   {
     const absl::MutexLock lock(&mu_);
     writing_ = false;

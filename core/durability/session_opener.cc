@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/failpoint.h"
 #include "core/base/input_digest.h"
 #include "core/base/seeded_bug.h"
 #include "core/base/status_macros.h"
@@ -170,6 +171,7 @@ void SessionOpener::OpenStored(OpenSessionOptions options, const std::shared_ptr
     request.first_checkpoint = EncodeCheckpoint(*first);
     if (opening.options.start != nullptr) opening.options.start = first;
   }
+  Failpoint("acquire");
   writer_->Acquire(std::move(request), [this, opening = std::move(opening)](Acquired acquired) mutable {
     OnAcquired(std::move(opening), std::move(acquired));
   });
@@ -181,6 +183,7 @@ std::shared_ptr<Session> SessionOpener::FindLive(const std::string& id) const {
 }
 
 void SessionOpener::OnAcquired(Opening opening, Acquired acquired) {
+  Failpoint("acquired");
   OpenSessionOptions& options = opening.options;
   const StoreClaim claim{options.id, acquired.epoch, opening.owner};
   const std::shared_ptr<Session> live = FindLive(options.id);
@@ -230,6 +233,7 @@ void SessionOpener::OnAbsent(Opening opening, const std::shared_ptr<Session>& li
 
 void SessionOpener::ResumeLive(Opening opening, Session& live, const StoreClaim& claim) {
   live.OnReacquired(claim);
+  Failpoint("reacquired");
   if (opening.options.mode == OpenMode::kCreate) {
     opening.done(absl::AlreadyExistsError(absl::StrCat("session \"", claim.id, "\" is open already")));
     return;
@@ -245,6 +249,7 @@ void SessionOpener::OpenAcquired(Opening opening, const StoreClaim& claim, bool 
   absl::StatusOr<std::shared_ptr<Session>> session = table_->Open(std::move(options));
   if (session.ok()) {
     writer_->KeepAlive(*session);
+    Failpoint("opened");
   } else if (created) {
     writer_->OnClosed(claim);
   }

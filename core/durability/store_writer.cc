@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/seeded_bug.h"
 
@@ -237,6 +238,7 @@ void StoreWriter::WriteSome(std::vector<std::pair<std::shared_ptr<Session>, Chec
                     claim.recreate && !claim.ended});
     bytes += static_cast<int64_t>(puts.back().checkpoint.size());
   }
+  Failpoint("write");
   const absl::Time begin = absl::Now();
   const bool skip = Seeded(Bug::kAcknowledgesWithoutWriting) && counters().batches % 3 != 0;
   const std::vector<StoreResult> results =
@@ -249,6 +251,7 @@ void StoreWriter::WriteSome(std::vector<std::pair<std::shared_ptr<Session>, Chec
     counters_.write_time += absl::Now() - begin;
     flush_cost_ += absl::Now() - begin;
   }
+  Failpoint("written");
   for (size_t i = 0; i < batch.size(); ++i) OnWritten(batch[i].first, std::move(batch[i].second), results[i]);
 }
 

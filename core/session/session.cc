@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/checked_math.h"
+#include "core/base/failpoint.h"
 #include "core/base/input_digest.h"
 #include "core/base/seeded_bug.h"
 
@@ -352,6 +353,7 @@ void Session::Complete(SessionActivity& activity) {
     if (durability_ != nullptr) follow = Note(activity, ran && places > 0);
     if (current.in_flight && follow < Follow::kHold) --in_flight_;
   }
+  Failpoint("applied");
   if (follow == Follow::kGiveAndTell) surroundings_->keeper->OnMoved(shared_from_this());
   if (follow == Follow::kHoldAndWrite) surroundings_->keeper->OnCheckpoint(shared_from_this(), MakeRecord());
   if (follow >= Follow::kHold) {
@@ -359,6 +361,7 @@ void Session::Complete(SessionActivity& activity) {
   } else if (current.sink != nullptr) {
     current.sink->OnOpDone(current.op, result);
   }
+  Failpoint("answered");
 }
 
 }  // namespace gruserve

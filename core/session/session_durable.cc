@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/failpoint.h"
 #include "core/base/seeded_bug.h"
 #include "core/session/checkpoint_form.h"
 #include "core/session/session.h"
@@ -81,6 +82,7 @@ Checkpoint Session::MakeRecord() {
     const absl::MutexLock lock(&mu_);
     durability_->moved = false;
   }
+  Failpoint("record");
   return MakeCheckpoint();
 }
 
@@ -114,7 +116,9 @@ void Session::OnDurable(int64_t step) {
     durability_->durable_step = std::max(durability_->durable_step, step);
     durability_->recreate = false;
   }
+  Failpoint("durable");
   DeliverHeld();
+  Failpoint("delivered");
 }
 
 void Session::OnRecordMissing() {
@@ -135,6 +139,7 @@ void Session::OnRecordLost(uint64_t epoch, const std::string& owner) {
     real_time_.reset();
     durability_->lost = true;
   }
+  Failpoint("lost");
   if (const auto table = surroundings_->owner.lock()) table->OnLost(*this, epoch, reason);
   DeliverHeld();
 }

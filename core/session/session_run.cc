@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/failpoint.h"
 #include "core/base/seeded_bug.h"
 #include "core/engine/bucket_set.h"
 #include "core/session/session.h"
@@ -78,6 +79,7 @@ absl::Status Session::StartStep(SessionActivity& activity) {
   activity.step.due = activity.due;
   activity.step.tenant = tenant_;
   activity.keeper = shared_from_this();
+  Failpoint("step");
   return surroundings_->executor->SubmitStep(&activity.step);
 }
 
@@ -105,6 +107,7 @@ absl::Status Session::StartChunk(SessionActivity& activity) {
 void Session::FinishStep(SessionActivity& activity, const absl::Status& status) {
   const std::shared_ptr<Session> self = std::move(activity.keeper);
   activity.result.status = status;
+  Failpoint("computed");
   if (!status.ok()) activity.result.output.clear();
   if (status.ok() && Seeded(Bug::kOneBitIsWrong) && activity.result.index % 97 == 0)
     activity.result.output[0] += 1e-7f;
@@ -114,6 +117,7 @@ void Session::FinishStep(SessionActivity& activity, const absl::Status& status) 
 }
 
 void Session::FinishChunk(SessionActivity& activity, const absl::Status& status) {
+  Failpoint("chunk");
   if (status.ok()) state_.Swap(*activity.draft);
   activity.draft.reset();
   FinishStep(activity, status);
@@ -130,6 +134,7 @@ void Session::SetStateNow(SessionActivity& activity) {
   } else if (!op.values.empty() || !Seeded(Bug::kResetDoesNothing)) {
     state_.Set(op.values);
   }
+  Failpoint("state");
   if (activity.current.op.return_state) activity.result.state = state_.Get();
 }
 

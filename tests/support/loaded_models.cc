@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "tests/support/reference_gru.h"
 
@@ -15,10 +16,18 @@ StepCosts FixedCosts() { return StepCosts({{1, absl::Microseconds(1)}, {64, absl
 
 }  // namespace
 
+ModelHandle MakeLoadedModel(const RandomGruNetwork& gru, const std::string& name) {
+  return LoadedModel::Create(name, /*version=*/1, absl::StrCat("of ", name),
+                             Network::Create(gru.network()).value(),
+                             /*num_workers=*/1, FixedCosts())
+      .value();
+}
+
 LoadedRandomModel::LoadedRandomModel(uint32_t seed, const GruConfig& config, int num_workers,
                                      const std::string& name, int64_t version) {
   const std::shared_ptr<const Model> model = RandomModel(seed, config);
-  auto handle = LoadedModel::Create(name, version, absl::StrCat("0123-", seed), Network::Create(model), num_workers, FixedCosts());
+  auto handle = LoadedModel::Create(name, version, absl::StrCat("0123-", seed), Network::Create(model),
+                                    num_workers, FixedCosts());
   EXPECT_TRUE(handle.ok()) << handle.status();
   handle_ = *std::move(handle);
   auto lone = Replica::Create(model);

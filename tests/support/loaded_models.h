@@ -9,8 +9,12 @@
 #include <vector>
 
 #include "core/runtime/loaded_model.h"
+#include "tests/support/reference_gru.h"
 
 namespace gruserve {
+
+// A network's first version, ready to run; its steps cost the same on every machine.
+ModelHandle MakeLoadedModel(const RandomGruNetwork& gru, const std::string& name);
 
 class LoadedRandomModel {
  public:

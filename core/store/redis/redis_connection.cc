@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/failpoint.h"
 #include "core/base/status_macros.h"
 
 namespace gruserve {
@@ -130,6 +131,7 @@ absl::StatusOr<std::vector<RedisReply>> RedisConnection::Exchange(std::span<cons
     if (redisGetReply(context_.get(), &reply) != REDIS_OK || reply == nullptr) return Broken();
     replies.push_back(Copy(*static_cast<redisReply*>(reply)));
     freeReplyObject(reply);
+    Failpoint("pipeline");
   }
   return replies;
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/failpoint.h"
 #include "core/base/status_macros.h"
 #include "core/store/sqlite/sqlite_database.h"
 
@@ -247,6 +248,7 @@ std::vector<StoreResult> SqliteSessionStore::PutBatch(std::span<const StorePut> 
   const absl::Status status = Transact([&](Connection& connection) {
     for (size_t i = 0; i < puts.size(); ++i) {
       GRUSERVE_RETURN_IF_ERROR(PutIn(connection, puts[i], &results[i]));
+      Failpoint("transaction");
     }
     return connection.purge.Bind(1, Now()).Bind(2, kMaxPurge).Run();
   });

@@ -157,13 +157,29 @@ absl::StatusOr<std::vector<RedisReply>> RedisSessionStore::Exchange(
     const std::vector<RedisCommand>& commands) {
   const absl::MutexLock lock(&mu_);
   if (connection_ == nullptr) GRUSERVE_RETURN_IF_ERROR(Connect());
-  absl::StatusOr<std::vector<RedisReply>> replies = connection_->Exchange(commands);
+  absl::StatusOr<std::vector<RedisReply>> replies = ExchangeAtOnce(commands);
   if (replies.ok()) {
     const absl::Status repeated = RepeatWithScripts(commands, *replies);
     if (!repeated.ok()) replies = repeated;
   }
   if (!replies.ok()) connection_.reset();
   return replies;
+}
+
+absl::StatusOr<std::vector<RedisReply>> RedisSessionStore::ExchangeAtOnce(
+    const std::vector<RedisCommand>& commands) {
+  if (commands.size() == 1) return connection_->Exchange(commands);
+  std::vector<RedisCommand> all = {{"MULTI"}};
+  all.insert(all.end(), commands.begin(), commands.end());
+  all.push_back({"EXEC"});
+  GRUSERVE_ASSIGN_OR_RETURN(std::vector<RedisReply> replies, connection_->Exchange(all));
+  RedisReply& done = replies.back();
+  if (done.list.size() == commands.size()) return std::move(done.list);
+  // Out of memory, say: the reason is what it answered to a command.
+  const auto refused = std::find_if(replies.begin(), replies.end(), [](const RedisReply& reply) {
+    return reply.kind == RedisReply::Kind::kError;
+  });
+  return std::vector<RedisReply>(commands.size(), refused == replies.end() ? done : *refused);
 }
 
 absl::Status RedisSessionStore::RepeatWithScripts(const std::vector<RedisCommand>& commands,
@@ -174,7 +190,7 @@ absl::Status RedisSessionStore::RepeatWithScripts(const std::vector<RedisCommand
   }
   if (refused.empty()) return absl::OkStatus();
   GRUSERVE_RETURN_IF_ERROR(LoadScripts());
-  GRUSERVE_ASSIGN_OR_RETURN(std::vector<RedisReply> again, connection_->Exchange(refused));
+  GRUSERVE_ASSIGN_OR_RETURN(std::vector<RedisReply> again, ExchangeAtOnce(refused));
   auto next = again.begin();
   for (RedisReply& reply : replies) {
     if (MissesScripts(reply)) reply = std::move(*next++);
@@ -242,7 +258,8 @@ StoreResult RedisSessionStore::Delete(const StoreClaim& claim) { return Touch(cl
 
 Acquired RedisSessionStore::Get(const std::string& id) {
   Acquired acquired;
-  const absl::StatusOr<std::vector<RedisReply>> replies = Exchange({{"HMGET", KeyOf(id), "e", "n", "p"}});
+  const absl::StatusOr<std::vector<RedisReply>> replies =
+      Exchange({{"HMGET", KeyOf(id), "e", "n", "p", "c"}});
   if (!replies.ok()) {
     acquired.message = std::string(replies.status().message());
   } else if (replies->front().kind != RedisReply::Kind::kList) {
@@ -252,7 +269,8 @@ Acquired RedisSessionStore::Get(const std::string& id) {
     acquired.message = absl::StrCat("the store has no session \"", id, "\"");
   } else {
     acquired.epoch = NumberAt(replies->front(), 0);
-    ChooseCheckpoint(TextAt(replies->front(), 1), TextAt(replies->front(), 2), &acquired);
+    const size_t newest = TextAt(replies->front(), 3) == "p" ? 2 : 1;
+    ChooseCheckpoint(TextAt(replies->front(), newest), TextAt(replies->front(), 3 - newest), &acquired);
   }
   return acquired;
 }

@@ -192,8 +192,7 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Parse(std::string bytes) {
   SafetensorsFile file;
   file.bytes_ = std::move(bytes);
   file.data_begin_ = kLengthBytes + header_bytes;
-  const uint64_t data_bytes =
-      room - header_bytes + (Seeded(Bug::kSafetensorsDataIsAByteLonger) ? 1 : 0);
+  const uint64_t data_bytes = room - header_bytes + (Seeded(Bug::kSafetensorsDataIsAByteLonger) ? 1 : 0);
   GRUSERVE_ASSIGN_OR_RETURN(const json header,
                             ParseHeader(std::string_view(file.bytes_).substr(kLengthBytes, header_bytes)));
   for (const auto& [name, value] : header.items()) {

@@ -24,8 +24,7 @@ Session::Session(Options options, const std::vector<float>& h_0,
                  std::shared_ptr<SessionSurroundings> surroundings)
     : id_(std::move(options.id)),
       model_(std::move(options.model)),
-      batch_size_(options.batch_size),
-      remember_steps_(static_cast<int32_t>(options.remember_steps)),
+      batch_size_(static_cast<int32_t>(options.batch_size)),
       tenant_(options.tenant),
       surroundings_(std::move(surroundings)),
       state_(model_.get(), rows()),
@@ -36,6 +35,7 @@ Session::Session(Options options, const std::vector<float>& h_0,
       holder_(options.holder),
       last_done_ns_(absl::ToUnixNanos(surroundings_->clock->Now())),
       opened_s_(static_cast<uint32_t>(absl::ToUnixSeconds(surroundings_->clock->Now()))),
+      remember_steps_(static_cast<uint8_t>(options.remember_steps)),
       close_with_stream_(options.close_with_stream),
       bit_exact_(options.bit_exact) {
   if (!h_0.empty()) state_.Set(h_0);
@@ -60,6 +60,7 @@ Session::Session(Options options, const std::vector<float>& h_0,
 int64_t Session::MemoryBytes(const LoadedModel& model, int64_t rows, int64_t remember_steps,
                              int64_t keep_states) {
   constexpr int64_t kTooMany = std::numeric_limits<int64_t>::max();
+  if (rows > std::numeric_limits<int32_t>::max()) return kTooMany;
   const Network& network = model.network();
   int64_t bytes = CheckedAdd(SessionState::Bytes(model, rows), kOverheadBytes).value_or(kTooMany);
   if (keep_states > 0) {

@@ -131,7 +131,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Session(Options options, const std::vector<float>& h_0, std::shared_ptr<SessionSurroundings> surroundings);
 
   // Bytes that a session of `model` with `rows` batch rows, which keeps
-  // `remember_steps` responses and `keep_states` states, is charged for.
+  // `remember_steps` responses and `keep_states` states, is charged for; the largest number
+  // where that is more than there can be, as for more rows than an int32_t counts.
   static int64_t MemoryBytes(const LoadedModel& model, int64_t rows, int64_t remember_steps = 0,
                              int64_t keep_states = 0);
 
@@ -294,8 +295,7 @@ class Session : public std::enable_shared_from_this<Session> {
   // Constant after construction.
   const std::string id_;
   ModelHandle model_ ABSL_GUARDED_BY(mu_);  // The state's: the pump alone changes both.
-  const int64_t batch_size_;
-  const int32_t remember_steps_;
+  const int32_t batch_size_;
   int32_t places_ahead_ ABSL_GUARDED_BY(mu_) = 0;  // Of the log, that wait or run.
   Tenant* const tenant_;
   const std::shared_ptr<SessionSurroundings> surroundings_;
@@ -318,6 +318,7 @@ class Session : public std::enable_shared_from_this<Session> {
   int32_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;
   int32_t last_latency_us_ ABSL_GUARDED_BY(mu_) = 0;
   const uint32_t opened_s_;  // Since 1970.
+  const uint8_t remember_steps_;
   SessionErrorReason ended_reason_ ABSL_GUARDED_BY(mu_) = SessionErrorReason::kNone;
   // There may be millions of sessions: one byte for all.
   bool close_with_stream_ : 1 ABSL_GUARDED_BY(mu_);

@@ -11,21 +11,18 @@
 
 namespace gruserve {
 
-SessionState::SessionState(const LoadedModel* model, int64_t num_rows)
-    : model_(model),
-      num_rows_(num_rows),
-      rows_(num_rows > 1 ? new float*[static_cast<size_t>(num_rows)] : nullptr) {
-  if (rows_ == nullptr) only_row_ = model_->slab().Allocate();
-  for (int64_t i = 0; rows_ != nullptr && i < num_rows; ++i)
-    rows_[static_cast<size_t>(i)] = model_->slab().Allocate();
+SessionState::SessionState(const LoadedModel* model, int64_t num_rows) : model_(model), num_rows_(num_rows) {
+  if (num_rows == 1) {
+    rows_.only = model_->slab().Allocate();
+  } else {
+    rows_.many = new float*[static_cast<size_t>(num_rows)];
+    std::generate_n(rows_.many, num_rows, [this] { return model_->slab().Allocate(); });
+  }
   if (!model_->network().initial_state().empty()) InitialStates(model_->network(), rows());
 }
 
 SessionState::SessionState(SessionState&& other) noexcept
-    : model_(other.model_),
-      num_rows_(std::exchange(other.num_rows_, 0)),
-      only_row_(other.only_row_),
-      rows_(std::move(other.rows_)) {}
+    : model_(other.model_), num_rows_(std::exchange(other.num_rows_, 0)), rows_(other.rows_) {}
 
 SessionState::~SessionState() { Free(); }
 
@@ -58,7 +55,7 @@ SessionState SessionState::Copy() const {
 }
 
 void SessionState::MoveTo(const LoadedModel* model) {
-  float** const pointers = rows_ != nullptr ? rows_.get() : &only_row_;
+  float** const pointers = num_rows_ > 1 ? rows_.many : &rows_.only;
   for (int64_t row = 0; row < num_rows_; ++row) {
     float* const moved = model->slab().Allocate();
     std::copy_n(pointers[row], model->network().state_size(), moved);
@@ -69,6 +66,7 @@ void SessionState::MoveTo(const LoadedModel* model) {
 
 void SessionState::Free() {
   for (float* row : rows()) model_->slab().Free(row);
+  if (num_rows_ > 1) delete[] rows_.many;
   num_rows_ = 0;
 }
 

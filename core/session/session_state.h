@@ -7,7 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -31,7 +30,7 @@ class SessionState {
 
   // One a batch row: all states of the network, each [layers, H].
   std::span<float* const> rows() const {
-    return {rows_ != nullptr ? rows_.get() : &only_row_, static_cast<size_t>(num_rows_)};
+    return {num_rows_ > 1 ? rows_.many : &rows_.only, static_cast<size_t>(num_rows_)};
   }
 
   // Replaces it by `values`, state after state, each [layers, rows, H]; by what the
@@ -50,10 +49,7 @@ class SessionState {
   SessionState Copy() const;
   // The other's rows become this one's, and the other way round. REQUIRES: the same
   // model and number of rows.
-  void Swap(SessionState& other) {
-    std::swap(only_row_, other.only_row_);
-    rows_.swap(other.rows_);
-  }
+  void Swap(SessionState& other) { std::swap(rows_, other.rows_); }
 
   // Gives the memory back before the end. Nothing else may be called then.
   void Free();
@@ -61,8 +57,10 @@ class SessionState {
  private:
   const LoadedModel* model_;
   int64_t num_rows_ = 0;
-  float* only_row_ = nullptr;       // Of a state of one row: most are.
-  std::unique_ptr<float*[]> rows_;  // Of more.
+  union {
+    float* only;   // Of a state of one row: most are.
+    float** many;  // Of more: an array, owned.
+  } rows_ = {nullptr};
 };
 
 }  // namespace gruserve

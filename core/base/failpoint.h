@@ -1,6 +1,6 @@
 // Moments of the protocol at which a process can be let die, so that the chaos checker
 // reaches what a kill -9 from outside rarely hits. Only where GRUSERVE_SEEDED_BUGS is
-// defined (preset `chaos`); elsewhere they are no code.
+// defined (presets `chaos` and `fuzz`); elsewhere they are no code.
 
 #ifndef GRUSERVE_CORE_BASE_FAILPOINT_H_
 #define GRUSERVE_CORE_BASE_FAILPOINT_H_

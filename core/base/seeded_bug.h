@@ -1,7 +1,7 @@
 // Bugs that are put in on purpose, so that the chaos checker and the fuzzers can be checked:
 // they must catch each. Only where GRUSERVE_SEEDED_BUGS is defined (presets `chaos` and
-// `fuzz`), and then only the one whose number the variable GRUSERVE_SEEDED_BUG has; elsewhere they are no
-// code.
+// `fuzz`), and then only the one whose number the variable GRUSERVE_SEEDED_BUG has;
+// elsewhere they are no code.
 
 #ifndef GRUSERVE_CORE_BASE_SEEDED_BUG_H_
 #define GRUSERVE_CORE_BASE_SEEDED_BUG_H_

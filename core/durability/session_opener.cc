@@ -65,16 +65,13 @@ absl::Status CheckStored(const OpenSessionOptions& options, const Checkpoint& st
 
 // Whether `model` can go on from `stored`.
 absl::Status CheckModel(const LoadedModel& model, const Checkpoint& stored) {
-  const std::string label = absl::StrCat("model \"", model.name(), "\" version ", model.version());
   if (model.weights_sha256() != stored.weights_sha256) {
     return absl::FailedPreconditionError(
-        absl::StrCat(label, " has weights ", model.weights_sha256().substr(0, 12),
-                     "..., the stored session was computed with ", stored.weights_sha256.substr(0, 12),
-                     "...: serve that model to resume it"));
+        absl::StrCat("model \"", model.name(), "\" version ", model.version(), " has weights ",
+                     model.weights_sha256().substr(0, 12), "..., the stored session was computed with ",
+                     stored.weights_sha256.substr(0, 12), "...: serve that model to resume it"));
   }
-  if (CheckpointForm(model, stored.batch_size).state_shapes == stored.state_shapes) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat(label, " has hidden states of other names or shapes than the stored session"));
+  return CheckAdoptable(stored, model);
 }
 
 // What a session begins with that would be opened with `options`. REQUIRES: they are valid.
@@ -265,7 +262,7 @@ absl::StatusOr<ModelHandle> SessionOpener::FindModelOf(const Checkpoint& stored)
   const bool carries = options_.carries_sessions && options_.carries_sessions(stored.model_name);
   if (model.ok() || options_.require_bit_exact || !carries) return model;
   GRUSERVE_ASSIGN_OR_RETURN(model, find_model_(stored.model_name, 0));
-  GRUSERVE_RETURN_IF_ERROR(AdoptCheckpoint(stored, **model).status());
+  GRUSERVE_RETURN_IF_ERROR(CheckAdoptable(stored, **model));
   return model;
 }
 

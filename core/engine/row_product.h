@@ -4,8 +4,7 @@
 // For one row dnnl_sgemm reads the weights where they lie and adds from the first
 // input to the last. For more it packs them, block of inputs by block, and adds the
 // blocks' sums up. So the sums of blocks, made apart and added, are the same numbers,
-// at the cost of one row: for hidden 1024 two thirds of that of two where the weights are
-// in a cache, and half of it where they are not.
+// for less than two rows cost (ADR 22).
 //
 // Thread-safe: plain functions. Call them under SingleOmpThread.
 

@@ -67,20 +67,25 @@ Checkpoint CheckpointForm(const LoadedModel& model, int64_t batch_size) {
   return checkpoint;
 }
 
-absl::StatusOr<Checkpoint> AdoptCheckpoint(Checkpoint from, const LoadedModel& model) {
+absl::Status CheckAdoptable(const Checkpoint& from, const LoadedModel& model) {
   if (!model.network().steppable()) {
     return absl::FailedPreconditionError(absl::StrCat("model \"", model.name(), "\" version ",
                                                       model.version(),
                                                       " cannot step: no session can go on with it"));
   }
-  Checkpoint own = CheckpointForm(model, from.batch_size);
+  const Checkpoint own = CheckpointForm(model, from.batch_size);
   if (own.state_shapes != from.state_shapes) {
     return absl::FailedPreconditionError(
         absl::StrCat("model \"", model.name(), "\" version ", model.version(), " has hidden states ",
                      ShapesText(own.state_shapes), ", the checkpoint has ", ShapesText(from.state_shapes)));
   }
   GRUSERVE_RETURN_IF_ERROR(CheckRemembered(from, model));
-  GRUSERVE_RETURN_IF_ERROR(CheckKept(from));
+  return CheckKept(from);
+}
+
+absl::StatusOr<Checkpoint> AdoptCheckpoint(Checkpoint from, const LoadedModel& model) {
+  GRUSERVE_RETURN_IF_ERROR(CheckAdoptable(from, model));
+  Checkpoint own = CheckpointForm(model, from.batch_size);
   own.step = from.step;
   own.remember_steps = from.remember_steps;
   own.state = std::move(from.state);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/runtime/loaded_model.h"
 #include "core/store/checkpoint.h"
@@ -16,10 +17,13 @@ namespace gruserve {
 // At step 0, with no state. `batch_size` 0 is unbatched.
 Checkpoint CheckpointForm(const LoadedModel& model, int64_t batch_size);
 
-// `from`, which DecodeCheckpoint or a session gave, as what a new session of `model` goes
-// on from: of that model and its kernels, nobody's record. InvalidArgument where its
-// responses or kept states do not fit; FailedPrecondition where the model has other hidden states, or cannot
-// step.
+// Whether a session of `model` can go on from `from`, which DecodeCheckpoint or a session
+// gave. InvalidArgument where its responses or kept states do not fit; FailedPrecondition
+// where the model has other hidden states, or cannot step.
+absl::Status CheckAdoptable(const Checkpoint& from, const LoadedModel& model);
+
+// `from` as what a new session of `model` goes on from: of that model and its kernels,
+// nobody's record. As CheckAdoptable.
 absl::StatusOr<Checkpoint> AdoptCheckpoint(Checkpoint from, const LoadedModel& model);
 
 }  // namespace gruserve

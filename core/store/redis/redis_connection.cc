@@ -111,29 +111,51 @@ absl::Status RedisConnection::Broken() const {
   return absl::UnavailableError(absl::StrCat("the connection to Redis broke: ", context_->errstr));
 }
 
+absl::Status RedisConnection::Send(const RedisCommand& command) {
+  std::vector<const char*> words;
+  std::vector<size_t> sizes;
+  for (const std::string& word : command) {
+    words.push_back(word.data());
+    sizes.push_back(word.size());
+  }
+  const int sent =
+      redisAppendCommandArgv(context_.get(), static_cast<int>(words.size()), words.data(), sizes.data());
+  return sent == REDIS_OK ? absl::OkStatus() : Broken();
+}
+
+absl::StatusOr<RedisReply> RedisConnection::Receive() {
+  void* received = nullptr;
+  if (redisGetReply(context_.get(), &received) != REDIS_OK || received == nullptr) return Broken();
+  RedisReply reply = Copy(*static_cast<redisReply*>(received));
+  freeReplyObject(received);
+  Failpoint("pipeline");
+  return reply;
+}
+
 absl::StatusOr<std::vector<RedisReply>> RedisConnection::Exchange(std::span<const RedisCommand> commands) {
   const NoSigpipe no_sigpipe;
-  for (const RedisCommand& command : commands) {
-    std::vector<const char*> words;
-    std::vector<size_t> sizes;
-    for (const std::string& word : command) {
-      words.push_back(word.data());
-      sizes.push_back(word.size());
-    }
-    if (redisAppendCommandArgv(context_.get(), static_cast<int>(words.size()), words.data(), sizes.data()) !=
-        REDIS_OK) {
-      return Broken();
-    }
-  }
-  std::vector<RedisReply> replies;
-  for (size_t i = 0; i < commands.size(); ++i) {
-    void* reply = nullptr;
-    if (redisGetReply(context_.get(), &reply) != REDIS_OK || reply == nullptr) return Broken();
-    replies.push_back(Copy(*static_cast<redisReply*>(reply)));
-    freeReplyObject(reply);
-    Failpoint("pipeline");
+  for (const RedisCommand& command : commands) GRUSERVE_RETURN_IF_ERROR(Send(command));
+  std::vector<RedisReply> replies(commands.size());
+  for (RedisReply& reply : replies) {
+    GRUSERVE_ASSIGN_OR_RETURN(reply, Receive());
   }
   return replies;
+}
+
+absl::StatusOr<std::vector<RedisReply>> RedisConnection::Transact(std::span<const RedisCommand> commands) {
+  const NoSigpipe no_sigpipe;
+  GRUSERVE_RETURN_IF_ERROR(Send({"MULTI"}));
+  for (const RedisCommand& command : commands) GRUSERVE_RETURN_IF_ERROR(Send(command));
+  GRUSERVE_RETURN_IF_ERROR(Send({"EXEC"}));
+  RedisReply refusal;  // The first: what comes after it follows from it.
+  for (size_t i = 0; i < commands.size() + 1; ++i) {
+    GRUSERVE_ASSIGN_OR_RETURN(RedisReply taken, Receive());
+    if (taken.kind == RedisReply::Kind::kError && refusal.kind == RedisReply::Kind::kNil)
+      refusal = std::move(taken);
+  }
+  GRUSERVE_ASSIGN_OR_RETURN(RedisReply done, Receive());
+  if (done.kind == RedisReply::Kind::kList) return std::move(done.list);
+  return std::vector<RedisReply>(commands.size(), refusal.kind == RedisReply::Kind::kNil ? done : refusal);
 }
 
 absl::StatusOr<RedisReply> RedisConnection::Exchange(const RedisCommand& command) {

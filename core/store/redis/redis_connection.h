@@ -51,6 +51,10 @@ class RedisConnection {
   // any of them may have been done or not.
   absl::StatusOr<std::vector<RedisReply>> Exchange(std::span<const RedisCommand> commands);
   absl::StatusOr<RedisReply> Exchange(const RedisCommand& command);
+  // The same of all as one transaction, or, where Redis takes one of them not, of none: then
+  // each is answered with why. Redis with `appendfsync always` syncs once for all, not once
+  // for each 16 KiB that it reads.
+  absl::StatusOr<std::vector<RedisReply>> Transact(std::span<const RedisCommand> commands);
 
  private:
   struct Free {
@@ -59,6 +63,9 @@ class RedisConnection {
 
   RedisConnection() = default;
   absl::Status Broken() const;
+  // REQUIRES: no SIGPIPE can come.
+  absl::Status Send(const RedisCommand& command);
+  absl::StatusOr<RedisReply> Receive();
   absl::Status Introduce(const RedisAddress& address);
 
   std::unique_ptr<redisContext, Free> context_;

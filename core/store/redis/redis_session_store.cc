@@ -157,40 +157,33 @@ absl::StatusOr<std::vector<RedisReply>> RedisSessionStore::Exchange(
     const std::vector<RedisCommand>& commands) {
   const absl::MutexLock lock(&mu_);
   if (connection_ == nullptr) GRUSERVE_RETURN_IF_ERROR(Connect());
-  absl::StatusOr<std::vector<RedisReply>> replies = ExchangeAtOnce(commands);
+  absl::StatusOr<std::vector<RedisReply>> replies = connection_->Exchange(commands);
+  if (!replies.ok()) connection_.reset();
+  return replies;
+}
+
+absl::StatusOr<std::vector<RedisReply>> RedisSessionStore::RunScripts(
+    const std::vector<RedisCommand>& calls) {
+  const absl::MutexLock lock(&mu_);
+  if (connection_ == nullptr) GRUSERVE_RETURN_IF_ERROR(Connect());
+  absl::StatusOr<std::vector<RedisReply>> replies = connection_->Transact(calls);
   if (replies.ok()) {
-    const absl::Status repeated = RepeatWithScripts(commands, *replies);
+    const absl::Status repeated = RepeatWithScripts(calls, *replies);
     if (!repeated.ok()) replies = repeated;
   }
   if (!replies.ok()) connection_.reset();
   return replies;
 }
 
-absl::StatusOr<std::vector<RedisReply>> RedisSessionStore::ExchangeAtOnce(
-    const std::vector<RedisCommand>& commands) {
-  if (commands.size() == 1) return connection_->Exchange(commands);
-  std::vector<RedisCommand> all = {{"MULTI"}};
-  all.insert(all.end(), commands.begin(), commands.end());
-  all.push_back({"EXEC"});
-  GRUSERVE_ASSIGN_OR_RETURN(std::vector<RedisReply> replies, connection_->Exchange(all));
-  RedisReply& done = replies.back();
-  if (done.list.size() == commands.size()) return std::move(done.list);
-  // Out of memory, say: the reason is what it answered to a command.
-  const auto refused = std::find_if(replies.begin(), replies.end(), [](const RedisReply& reply) {
-    return reply.kind == RedisReply::Kind::kError;
-  });
-  return std::vector<RedisReply>(commands.size(), refused == replies.end() ? done : *refused);
-}
-
-absl::Status RedisSessionStore::RepeatWithScripts(const std::vector<RedisCommand>& commands,
+absl::Status RedisSessionStore::RepeatWithScripts(const std::vector<RedisCommand>& calls,
                                                   std::vector<RedisReply>& replies) {
   std::vector<RedisCommand> refused;
-  for (size_t i = 0; i < commands.size(); ++i) {
-    if (MissesScripts(replies[i])) refused.push_back(commands[i]);
+  for (size_t i = 0; i < calls.size(); ++i) {
+    if (MissesScripts(replies[i])) refused.push_back(calls[i]);
   }
   if (refused.empty()) return absl::OkStatus();
   GRUSERVE_RETURN_IF_ERROR(LoadScripts());
-  GRUSERVE_ASSIGN_OR_RETURN(std::vector<RedisReply> again, ExchangeAtOnce(refused));
+  GRUSERVE_ASSIGN_OR_RETURN(std::vector<RedisReply> again, connection_->Transact(refused));
   auto next = again.begin();
   for (RedisReply& reply : replies) {
     if (MissesScripts(reply)) reply = std::move(*next++);
@@ -206,7 +199,7 @@ std::vector<Acquired> RedisSessionStore::AcquireBatch(std::span<const AcquireReq
                             {absl::StrCat(mode), request.owner, StepText(request.first_step),
                              request.first_checkpoint, Milliseconds(request.ttl)}));
   }
-  const absl::StatusOr<std::vector<RedisReply>> replies = Exchange(commands);
+  const absl::StatusOr<std::vector<RedisReply>> replies = RunScripts(commands);
   std::vector<Acquired> acquired(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     if (replies.ok()) {
@@ -219,7 +212,7 @@ std::vector<Acquired> RedisSessionStore::AcquireBatch(std::span<const AcquireReq
 }
 
 std::vector<StoreResult> RedisSessionStore::Run(const std::vector<RedisCommand>& commands) {
-  const absl::StatusOr<std::vector<RedisReply>> replies = Exchange(commands);
+  const absl::StatusOr<std::vector<RedisReply>> replies = RunScripts(commands);
   std::vector<StoreResult> results;
   for (size_t i = 0; i < commands.size(); ++i) {
     results.push_back(replies.ok() ? ResultOf((*replies)[i], IdOf(commands[i][3]))

@@ -46,18 +46,16 @@ class RedisSessionStore : public SessionStore {
  private:
   explicit RedisSessionStore(RedisAddress address) : address_(std::move(address)) {}
 
-  // One exchange on the connection or on a new one; `commands` is asked for them once
-  // the scripts are known to the server.
+  // One exchange on the connection, or on a new one.
   absl::StatusOr<std::vector<RedisReply>> Exchange(const std::vector<RedisCommand>& commands)
       ABSL_LOCKS_EXCLUDED(mu_);
-  // Several as one transaction: Redis with `appendfsync always` then syncs once for all, not
-  // once for each 16 KiB that it reads. On the connection that there is.
-  absl::StatusOr<std::vector<RedisReply>> ExchangeAtOnce(const std::vector<RedisCommand>& commands)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The same of calls of the scripts, as one transaction.
+  absl::StatusOr<std::vector<RedisReply>> RunScripts(const std::vector<RedisCommand>& calls)
+      ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Connect() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status LoadScripts() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Somebody flushed the scripts: what was refused for it, and only that, goes out again.
-  absl::Status RepeatWithScripts(const std::vector<RedisCommand>& commands, std::vector<RedisReply>& replies)
+  absl::Status RepeatWithScripts(const std::vector<RedisCommand>& calls, std::vector<RedisReply>& replies)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<StoreResult> Run(const std::vector<RedisCommand>& commands) ABSL_LOCKS_EXCLUDED(mu_);
   StoreResult Touch(const StoreClaim& claim, const char* what) ABSL_LOCKS_EXCLUDED(mu_);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "core/store/store_address.h"
+#include "tests/core/store/store_calls.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/tcp_proxy.h"
@@ -71,6 +72,33 @@ TEST_F(RedisSessionStoreTest, ScriptsThatWereFlushedComeBack) {
   ASSERT_TRUE(store.ok()) << store.status();
   Command(server, {"SCRIPT", "FLUSH"});
   EXPECT_TRUE(Create(**store).created);
+  ASSERT_TRUE(Create(**store, "b").created);
+  Command(server, {"SCRIPT", "FLUSH"});
+  const StoreClaim claims[] = {{"a", 1, "x"}, {"b", 1, "x"}, {"b", 2, "x"}};
+  const std::vector<StoreResult> results = (*store)->Renew(claims, absl::Hours(1));
+  ASSERT_EQ(results.size(), 3U);
+  EXPECT_EQ(results[0].outcome, StoreOutcome::kOk);
+  EXPECT_EQ(results[1].outcome, StoreOutcome::kOk);
+  EXPECT_EQ(results[2].outcome, StoreOutcome::kFenced);
+}
+
+TEST_F(RedisSessionStoreTest, APutWritesOverTheOlderOfTwoCheckpoints) {
+  RedisServer server;
+  auto store = RedisSessionStore::Open(AddressOf(server));
+  ASSERT_TRUE(store.ok()) << store.status();
+  ASSERT_TRUE(Create(**store).created);
+  auto connection = RedisConnection::Open(AddressOf(server));
+  ASSERT_TRUE(connection.ok()) << connection.status();
+  for (int64_t step = 1; step <= 4; ++step) {
+    ASSERT_EQ(Put(**store, PutOf(1, "x", step)).outcome, StoreOutcome::kOk);
+    EXPECT_EQ((*store)->Get("a").checkpoint->step, step);
+    const auto kept = (*connection)->Exchange(RedisCommand{"HMGET", "gs:{:a}", "n", "p"});
+    ASSERT_TRUE(kept.ok()) << kept.status();
+    std::vector<int64_t> steps;
+    for (const RedisReply& each : kept->list) steps.push_back(DecodeCheckpoint(each.text)->step);
+    EXPECT_THAT(steps, testing::UnorderedElementsAre(step, step - 1));
+  }
+  EXPECT_EQ((*store)->Acquire({"a", AcquireMode::kResume, "y", "", 0}).checkpoint->step, 4);
 }
 
 TEST_F(RedisSessionStoreTest, RecordsExpireAndAreRenewed) {
@@ -117,6 +145,34 @@ TEST_F(RedisSessionStoreTest, AFullServerIsUnavailable) {
   const Acquired refused = Create(**store);
   EXPECT_EQ(refused.outcome, StoreOutcome::kUnavailable);
   EXPECT_THAT(refused.message, HasSubstr("OOM"));
+}
+
+TEST_F(RedisSessionStoreTest, OfATransactionThatIsRefusedNothingIsDoneAndTheReasonIsSaid) {
+  RedisServer server;
+  auto connection = RedisConnection::Open(AddressOf(server));
+  ASSERT_TRUE(connection.ok()) << connection.status();
+  const RedisCommand commands[] = {{"SET", "a", "1"}, {"SET", "a"}, {"GET", "a"}};
+  const auto replies = (*connection)->Transact(commands);
+  ASSERT_TRUE(replies.ok()) << replies.status();
+  ASSERT_EQ(replies->size(), 3U);
+  for (const RedisReply& reply : *replies) {
+    EXPECT_EQ(reply.kind, RedisReply::Kind::kError);
+    EXPECT_THAT(reply.text, HasSubstr("wrong number of arguments"));
+  }
+  EXPECT_EQ((*connection)->Exchange(RedisCommand{"GET", "a"})->kind, RedisReply::Kind::kNil);
+}
+
+TEST_F(RedisSessionStoreTest, AUserWhoMayNotTransactIsTold) {
+  RedisServer server;
+  Command(server, {"ACL", "SETUSER", "weak", "on", ">pw", "allkeys", "+@all", "-multi"});
+  RedisAddress address = AddressOf(server);
+  address.user = "weak";
+  address.password = "pw";
+  auto store = RedisSessionStore::Open(address);
+  ASSERT_TRUE(store.ok()) << store.status();
+  const Acquired refused = Create(**store);
+  EXPECT_EQ(refused.outcome, StoreOutcome::kUnavailable);
+  EXPECT_THAT(refused.message, HasSubstr("NOPERM"));
 }
 
 TEST(StoreAddressTest, WhatIsWrongIsNamed) {

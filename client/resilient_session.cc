@@ -279,8 +279,10 @@ absl::Status ResilientSession::Machine::OnError(int64_t index, const absl::Statu
     case SessionErrorReason::kFenced:
     case SessionErrorReason::kVersionRetired:  // Another version would go on with other numbers.
       return status;
-    case SessionErrorReason::kMoved:  // An earlier try of ours came through late.
     case SessionErrorReason::kDraining:
+      turn_ = (turn_ + 1) % replicas_.size();
+      return Recover();
+    case SessionErrorReason::kMoved:  // An earlier try of ours came through late.
     case SessionErrorReason::kEvictedIdle:
     case SessionErrorReason::kIndex:
     case SessionErrorReason::kBarrier:

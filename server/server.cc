@@ -320,11 +320,16 @@ void Server::Drain() {
     rooms.gate.Close();
     rooms.sessions->StopOpening();
     Failpoint("drain");
-    rooms.streams.Drain();
+    const absl::Time end = absl::Now() + rooms.options.drain_timeout;
+    // What streams moved is saved before they end, so that who resumes a session
+    // elsewhere has nothing to send again. A store that hangs may not take all the time.
+    if (rooms.streams.Drain(rooms.options.drain_timeout) && rooms.writer != nullptr) {
+      rooms.writer->Flush((end - absl::Now()) / 2);
+    }
+    rooms.streams.EndDrained();
     // Then what runs for ever, such as a Watch of health, is cut, once it could
     // learn of the drain.
-    const absl::Time end = absl::Now() + rooms.options.drain_timeout;
-    const bool idle = rooms.observer.WaitUntilIdle(rooms.options.drain_timeout);
+    const bool idle = rooms.observer.WaitUntilIdle(end - absl::Now());
     rooms.grpc_server->Shutdown(std::chrono::system_clock::now() + kFlushTime);
     const bool saved =
         rooms.writer == nullptr || rooms.writer->Flush(std::max(end - absl::Now(), kLeastFlush));

@@ -334,6 +334,14 @@ void EncodeError(const absl::Status& status, SessionErrorReason reason, v1::Sess
   error->set_reason(EncodeReason(reason));
 }
 
+void EncodeFarewell(const absl::Status& status, const SessionDescription& session, v1::SessionError* error) {
+  EncodeError(status, SessionErrorReason::kDraining, error);
+  error->set_expected_step(session.next_step);
+  error->set_durable_step(session.durable_step);
+  error->set_epoch(session.epoch);
+  error->set_detached(true);
+}
+
 v1::SessionInfo EncodeInfo(const SessionDescription& description) {
   v1::SessionInfo info;
   info.set_session_id(description.id);

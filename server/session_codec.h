@@ -58,6 +58,8 @@ void EncodeStep(const SessionOp& op, const SessionOpResult& result, const Sessio
 void EncodeStateSet(const SessionOpResult& result, v1::StateSet* state_set);
 void EncodeError(const SessionOpResult& result, v1::SessionError* error);
 void EncodeError(const absl::Status& status, SessionErrorReason reason, v1::SessionError* error);
+// That an open session leaves its stream, and where it stands.
+void EncodeFarewell(const absl::Status& status, const SessionDescription& session, v1::SessionError* error);
 v1::SessionInfo EncodeInfo(const SessionDescription& description);
 
 }  // namespace gruserve::server

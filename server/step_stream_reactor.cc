@@ -80,10 +80,19 @@ void StepStreamReactor::OnCancel() {
 void StepStreamReactor::Drain() {
   {
     const absl::MutexLock lock(&mu_);
+    drains_ = true;
     if (state_ == State::kOpen) {
       state_ = State::kDraining;
       outcome_ = DrainingStatus();
     }
+  }
+  Advance();
+}
+
+void StepStreamReactor::EndDrained() {
+  {
+    const absl::MutexLock lock(&mu_);
+    ending_ = true;
   }
   Advance();
 }
@@ -221,14 +230,31 @@ void StepStreamReactor::MaybeStartWrite() {
   StartWrite(outbox_.BeginMessage());
 }
 
+bool StepStreamReactor::BecomesQuiet() {
+  if (!drains_ || handling_ || in_flight_ > 0) return false;
+  drains_ = false;
+  return true;
+}
+
+void StepStreamReactor::SayFarewell() {
+  for (const uint64_t serial : handles_.Open()) {
+    const SessionDescription session = handles_.Find(serial)->session->Describe();
+    v1::SessionEvent* event = AddEvent(StreamHandles::HandleOf(serial), kInfoBytes);
+    EncodeFarewell(DrainingStatus(), session, event->mutable_error());
+    handles_.Release(serial);
+  }
+}
+
 bool StepStreamReactor::ReadyToFinish() {
   if (writing_ || handling_) return false;
   switch (state_) {
     case State::kOpen:
     case State::kFinished:
       return false;
-    case State::kHalfClosed:
     case State::kDraining:
+      if (!ending_) return false;
+      [[fallthrough]];
+    case State::kHalfClosed:
       return in_flight_ == 0 && !outbox_.has_next();
     case State::kBroken:
       outcome_ = absl::CancelledError("the client went away");
@@ -239,15 +265,23 @@ bool StepStreamReactor::ReadyToFinish() {
 
 void StepStreamReactor::Advance() {
   absl::Status outcome;
+  bool quiet = false;
+  bool finish = false;
   {
     const absl::MutexLock lock(&mu_);
+    if (state_ == State::kDraining && ending_ && !handling_ && in_flight_ == 0) SayFarewell();
     MaybeStartWrite();
     MaybeStartRead();
-    if (!ReadyToFinish()) return;
-    state_ = State::kFinished;
-    outbox_.DropWaiting();
-    outcome = outcome_;
+    quiet = BecomesQuiet();
+    finish = ReadyToFinish();
+    if (finish) {
+      state_ = State::kFinished;
+      outbox_.DropWaiting();
+      outcome = outcome_;
+    }
   }
+  if (quiet) backend_->streams->OnQuiet(this);
+  if (!finish) return;
   // Before Finish: who sees the stream end may resume its sessions.
   backend_->sessions->DetachAll(this);
   observed_->End(outcome);

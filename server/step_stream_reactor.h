@@ -56,6 +56,7 @@ class StepStreamReactor final
   void OnRoundEnd() override ABSL_LOCKS_EXCLUDED(mu_);
 
   void Drain() override ABSL_LOCKS_EXCLUDED(mu_);
+  void EndDrained() override ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   // Legal transitions: kOpen -> kHalfClosed, kDraining, kBroken;
@@ -63,7 +64,7 @@ class StepStreamReactor final
   enum class State {
     kOpen,        // Reads.
     kHalfClosed,  // The client sends no more: answers what it has, then ends.
-    kDraining,    // As kHalfClosed, at the server's wish.
+    kDraining,    // Answers what it has, then waits for EndDrained.
     kBroken,      // Cancelled or torn: answers nothing more.
     kFinished,    // Finish is called, or about to be.
   };
@@ -106,7 +107,11 @@ class StepStreamReactor final
                 bool detached) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MaybeStartRead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MaybeStartWrite() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Whether nothing is left to do; then the caller alone calls End.
+  // Where a drain waits for it, whether what was taken in is answered; true once.
+  bool BecomesQuiet() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Says of each session that it leaves, and where it stands.
+  void SayFarewell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether nothing is left to do; then the caller alone calls Finish.
   bool ReadyToFinish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Goes on with whatever is next. Called after each change.
   void Advance() ABSL_LOCKS_EXCLUDED(mu_);
@@ -126,6 +131,8 @@ class StepStreamReactor final
   bool writing_ ABSL_GUARDED_BY(mu_) = false;                    // A write is in flight.
   bool paused_ ABSL_GUARDED_BY(mu_) = false;                     // Reads wait for the reader.
   bool advances_ ABSL_GUARDED_BY(mu_) = false;                   // A round's end will go on.
+  bool drains_ ABSL_GUARDED_BY(mu_) = false;                     // The registry waits for OnQuiet.
+  bool ending_ ABSL_GUARDED_BY(mu_) = false;                     // EndDrained was called.
   int64_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;                   // Opens and operations without a result yet.
   int64_t opening_ ABSL_GUARDED_BY(mu_) = 0;                     // The opens among them.
   ClientInstance instance_ ABSL_GUARDED_BY(mu_);                 // The last one.

@@ -39,6 +39,14 @@ void StreamHandles::Release(uint64_t serial) {
   left_early_.erase(serial);
 }
 
+std::vector<uint64_t> StreamHandles::Open() const {
+  std::vector<uint64_t> serials;
+  for (const auto& [handle, hold] : by_handle_) {
+    if (hold.state == StreamHold::State::kOpen) serials.push_back(Serial(handle, hold));
+  }
+  return serials;
+}
+
 bool StreamHandles::Wait(uint64_t serial, const v1::SessionCommand& command, absl::Time received) {
   std::vector<WaitingCommand>& waiting = waiting_[serial];
   if (waiting.size() > kMostWaiting) return false;

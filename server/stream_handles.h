@@ -62,6 +62,8 @@ class StreamHandles {
   // Null where the hold was released, and for 0. Good until the next Take.
   StreamHold* Find(uint64_t serial);
   void Release(uint64_t serial);
+  // The serials of the holds that are open.
+  std::vector<uint64_t> Open() const;
 
   // Keeps a command for the session of an opening hold. Of those that are more than may
   // wait the first is kept, to be refused in its turn; false for the others.

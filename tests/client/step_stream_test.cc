@@ -248,6 +248,10 @@ TEST_F(StepStreamTest, DrainedServerEndsTheStreamWithItsStatus) {
   server_.server().Drain();
   EXPECT_THAT(session.Step(RandomTensor({3}, 1)), StatusIs(absl::StatusCode::kUnavailable, testing::_));
   EXPECT_THAT(session.status(), StatusIs(absl::StatusCode::kUnavailable, testing::_));
+  const std::optional<SessionError> farewell = SessionErrorOf(session.status());
+  ASSERT_TRUE(farewell.has_value());
+  EXPECT_EQ(farewell->reason, SessionErrorReason::kDraining);
+  EXPECT_EQ(farewell->expected_step, 2);
   EXPECT_THAT(stream_->Finish(), StatusIs(absl::StatusCode::kUnavailable, testing::_));
 }
 

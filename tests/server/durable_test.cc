@@ -93,6 +93,11 @@ TEST_F(DurableTest, ADrainSavesWhatIsAsynchronous) {
     stream.Call(Opening("a", v1::OPEN_MODE_CREATE, v1::DURABILITY_UNSPECIFIED));
     for (int64_t i = 1; i <= 7; ++i) stream.Call(Step(i));
     server->server().Drain();
+    const v1::SessionError farewell = stream.Next().value().error();
+    EXPECT_EQ(farewell.reason(), v1::ERROR_REASON_DRAINING);
+    EXPECT_EQ(farewell.expected_step(), 8);
+    EXPECT_EQ(farewell.durable_step(), 7);
+    EXPECT_EQ(farewell.epoch(), 1U);
   }
   const auto server = Serve();
   RawStream stream(server->channel());

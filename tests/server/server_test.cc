@@ -226,7 +226,15 @@ TEST_F(ServerTest, BadOptionsAreInvalidArgument) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--repository")));
 }
 
-TEST_F(ServerTest, TheDrainAnswersWhatItHasAndEndsStreamsUnavailable) {
+void ExpectFarewell(const v1::SessionEvent& event, int64_t next_step) {
+  EXPECT_EQ(event.session(), 1U);
+  EXPECT_EQ(event.error().reason(), v1::ERROR_REASON_DRAINING) << event.ShortDebugString();
+  EXPECT_EQ(event.error().code(), static_cast<int>(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(event.error().expected_step(), next_step);
+  EXPECT_TRUE(event.error().detached());
+}
+
+TEST_F(ServerTest, TheDrainAnswersWhatItHasSaysWhereItStandsAndEndsStreamsUnavailable) {
   InProcessServer draining(models().repository.root(), SuiteOptions());
   RawStream idle(draining.channel());
   ASSERT_TRUE(idle.Call(OpenCommand(1, "demo")).has_opened());
@@ -247,9 +255,15 @@ TEST_F(ServerTest, TheDrainAnswersWhatItHasAndEndsStreamsUnavailable) {
 
   std::thread drain([&] { draining.server().Drain(); });
   int answered = 1;
-  while (const auto event = busy.Next()) answered += event->has_output() ? 1 : 0;
+  v1::SessionEvent last;
+  while (const auto event = busy.Next()) {
+    answered += event->has_output() ? 1 : 0;
+    last = *event;
+  }
   EXPECT_EQ(answered, 20);
+  ExpectFarewell(last, 20'001);
   EXPECT_EQ(busy.Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  ExpectFarewell(idle.Next().value(), 1);
   EXPECT_FALSE(idle.Next());
   EXPECT_EQ(idle.Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
   ASSERT_TRUE(watch->Read(&state));

@@ -151,12 +151,16 @@ void AddRepository(OptionList& list, ServerOptions& options) {
 void AddStore(OptionList& list, ServerOptions& options) {
   list.Add("store", options.store,
            "Where durable sessions are kept, so that they outlive the server: none; sqlite:PATH for one "
-           "machine; "
-           "redis://HOST[:PORT][/DATABASE] or redis-socket:PATH for many servers.")
+           "machine; redis://HOST[:PORT][/DATABASE], rediss:// (TLS) or redis-socket:PATH for many servers.")
       ->type_name("STORE");
   list.Add("store-user", options.store_user, "Redis' user. Empty: its default one.");
   list.Add("store-password", options.store_password,
            "Of Redis; better given as GRUSERVE_STORE_PASSWORD. --print-config hides it.");
+  list.Add("store-ca-file", options.store_ca_file,
+           "With rediss://: whose certificates to trust, in PEM. Empty: those that the system trusts.");
+  list.Add("store-cert-file", options.store_cert_file,
+           "With rediss://: the certificate to show where Redis asks for one, in PEM, with its chain.");
+  list.Add("store-key-file", options.store_key_file, "The key of --store-cert-file, in PEM.");
   list.Add(
       "seal-key-file", options.seal_key_file,
       "A file of at least 32 bytes: exported sessions are sealed with it, and only such are imported, so "

@@ -158,8 +158,7 @@ Server::Rooms::~Rooms() {
 }
 
 absl::Status Server::Rooms::BuildStore() {
-  GRUSERVE_ASSIGN_OR_RETURN(
-      store, OpenSessionStore({options.store, options.store_user, options.store_password}, clock));
+  GRUSERVE_ASSIGN_OR_RETURN(store, OpenSessionStore(StoreAddressOf(options), clock));
   if (store == nullptr) return absl::OkStatus();
   StoreWriter::Options writer_options;
   writer_options.flush_interval = options.checkpoint_interval;

@@ -101,7 +101,7 @@ absl::Status CheckComputeDtype(const ServerOptions& options) {
 }
 
 absl::Status CheckStore(const ServerOptions& options) {
-  GRUSERVE_RETURN_IF_ERROR(CheckStoreAddress({options.store, options.store_user, options.store_password}));
+  GRUSERVE_RETURN_IF_ERROR(CheckStoreAddress(StoreAddressOf(options)));
   if (!ParseDurability(options.default_durability).has_value()) {
     return Wrong("default-durability", options.default_durability, "async, sync or none");
   }
@@ -129,6 +129,13 @@ absl::Status CheckLog(const ServerOptions& options) {
 }
 
 }  // namespace
+
+StoreAddress StoreAddressOf(const ServerOptions& options) {
+  return {options.store,
+          options.store_user,
+          options.store_password,
+          {options.store_ca_file, options.store_cert_file, options.store_key_file}};
+}
 
 std::optional<RepositoryMode> ParseRepositoryMode(const std::string& text) {
   if (text == "static") return RepositoryMode::kStatic;

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "core/runtime/model_repository.h"
 #include "core/store/durability.h"
+#include "core/store/store_address.h"
 
 namespace gruserve::server {
 
@@ -75,6 +76,10 @@ struct ServerOptions {
   std::string store = "none";
   std::string store_user;
   std::string store_password;
+  // Of TLS, for rediss://: see TlsFiles.
+  std::string store_ca_file;
+  std::string store_cert_file;
+  std::string store_key_file;
   // "async", "sync" or "none": of sessions that do not say, where there is a store.
   std::string default_durability = "async";
   // Between two checkpoints of an ASYNC session that steps.
@@ -108,6 +113,9 @@ struct ServerOptions {
 
 // InvalidArgument, naming the option, what it is and what is wanted.
 absl::Status ValidateOptions(const ServerOptions& options);
+
+// Of the options `store...`.
+StoreAddress StoreAddressOf(const ServerOptions& options);
 
 // Of `repository_mode`; nothing where it is another word.
 std::optional<RepositoryMode> ParseRepositoryMode(const std::string& text);

@@ -14,7 +14,8 @@ namespace gruserve {
 namespace {
 
 constexpr int kMostPort = 65535;
-constexpr char kWanted[] = "none, sqlite:PATH, redis://HOST[:PORT][/DATABASE] or redis-socket:PATH is wanted";
+constexpr char kWanted[] =
+    "none, sqlite:PATH, redis[s]://HOST[:PORT][/DATABASE] or redis-socket:PATH is wanted";
 
 // What follows `prefix`; nothing where that does not begin the text, or nothing follows.
 std::optional<std::string> After(const std::string& text, const std::string& prefix) {
@@ -61,8 +62,9 @@ absl::StatusOr<RedisAddress> RedisOf(const StoreAddress& address) {
     redis.unix_socket = *path;
   } else if (const auto place = After(address.text, "redis://"); place.has_value()) {
     GRUSERVE_ASSIGN_OR_RETURN(redis, ParseRedis(address.text, *place));
-  } else if (absl::StartsWith(address.text, "rediss://")) {
-    return Wrong(address.text, ", and this build has no TLS for Redis (hiredis_ssl)");
+  } else if (const auto tls_place = After(address.text, "rediss://"); tls_place.has_value()) {
+    GRUSERVE_ASSIGN_OR_RETURN(redis, ParseRedis(address.text, *tls_place));
+    redis.tls = address.tls;
   } else {
     return Wrong(address.text, "");
   }
@@ -71,9 +73,24 @@ absl::StatusOr<RedisAddress> RedisOf(const StoreAddress& address) {
   return redis;
 }
 
+absl::Status CheckTls(const StoreAddress& address) {
+  const TlsFiles& tls = address.tls;
+  if (tls.certificate.empty() != tls.key.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(tls.key.empty()
+                                                       ? "store-cert-file is given without store-key-file"
+                                                       : "store-key-file is given without store-cert-file",
+                                                   ": both or none are wanted"));
+  }
+  const bool any = !tls.ca.empty() || !tls.certificate.empty();
+  if (!any || absl::StartsWith(address.text, "rediss://")) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("store-ca-file or store-cert-file is given, but store is \"",
+                                                 address.text, "\": only rediss:// speaks TLS"));
+}
+
 }  // namespace
 
 absl::Status CheckStoreAddress(const StoreAddress& address) {
+  GRUSERVE_RETURN_IF_ERROR(CheckTls(address));
   if (address.text == "none" || After(address.text, "sqlite:").has_value()) return absl::OkStatus();
   return RedisOf(address).status();
 }

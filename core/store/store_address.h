@@ -9,16 +9,19 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/clock.h"
+#include "core/store/redis/tls_socket.h"
 #include "core/store/session_store.h"
 
 namespace gruserve {
 
 struct StoreAddress {
-  // none | sqlite:PATH | redis://HOST[:PORT][/DATABASE] | redis-socket:PATH
+  // none | sqlite:PATH | redis://HOST[:PORT][/DATABASE] | rediss://, the same over TLS |
+  // redis-socket:PATH
   std::string text = "none";
   // For Redis; never part of a text that is logged.
   std::string user;
   std::string password;
+  TlsFiles tls = {};  // For rediss://.
 };
 
 // InvalidArgument: what came, and what is wanted.

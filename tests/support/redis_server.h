@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/certificates.h"
 #include "tests/support/scratch_folder.h"
 
 namespace gruserve {
@@ -21,9 +22,13 @@ class RedisServer {
   // Runs once this returns; ends the test program where it does not start. `options`
   // go to redis-server.
   explicit RedisServer(std::vector<std::string> options = {});
+  // Also takes TLS on a port of 127.0.0.1, and clients only with a certificate of `ca_file`.
+  RedisServer(const CertificateFiles& certificate, const std::string& ca_file);
   ~RedisServer();
 
   const std::string& socket() const { return socket_; }
+  // Of TLS.
+  int tls_port() const { return tls_port_; }
   // As --store takes it.
   std::string store() const { return "redis-socket:" + socket_; }
 
@@ -36,9 +41,13 @@ class RedisServer {
   void Continue();
 
  private:
+  // False where it did not start.
+  bool TryStart(std::string* said);
+
   const ScratchFolder folder_;
-  const std::vector<std::string> options_;
+  std::vector<std::string> options_;
   const std::string socket_;
+  int tls_port_ = 0;
   pid_t pid_ = -1;
 };
 

@@ -84,6 +84,10 @@ absl::StatusOr<std::unique_ptr<RedisConnection>> RedisConnection::Open(const Red
   if (connection->context_ == nullptr) return absl::UnavailableError("no memory for a connection to Redis");
   if (connection->context_->err != 0) return connection->Broken();
   redisSetTimeout(connection->context_.get(), timeout);
+  if (address.tls.has_value() && !address.host.empty()) {
+    GRUSERVE_ASSIGN_OR_RETURN(connection->tls_,
+                              TlsSocket::Connect(connection->context_->fd, address.host, *address.tls));
+  }
   GRUSERVE_RETURN_IF_ERROR(connection->Introduce(address));
   return connection;
 }
@@ -118,6 +122,15 @@ absl::Status RedisConnection::Send(const RedisCommand& command) {
     words.push_back(word.data());
     sizes.push_back(word.size());
   }
+  if (tls_ != nullptr) {
+    char* packed = nullptr;
+    const int size =
+        redisFormatCommandArgv(&packed, static_cast<int>(words.size()), words.data(), sizes.data());
+    if (size < 0) return absl::UnavailableError("no memory for a command to Redis");
+    unsent_.append(packed, static_cast<size_t>(size));
+    redisFreeCommand(packed);
+    return absl::OkStatus();
+  }
   const int sent =
       redisAppendCommandArgv(context_.get(), static_cast<int>(words.size()), words.data(), sizes.data());
   return sent == REDIS_OK ? absl::OkStatus() : Broken();
@@ -125,11 +138,30 @@ absl::Status RedisConnection::Send(const RedisCommand& command) {
 
 absl::StatusOr<RedisReply> RedisConnection::Receive() {
   void* received = nullptr;
-  if (redisGetReply(context_.get(), &received) != REDIS_OK || received == nullptr) return Broken();
+  if (tls_ != nullptr) {
+    GRUSERVE_ASSIGN_OR_RETURN(received, ReceiveTls());
+  } else if (redisGetReply(context_.get(), &received) != REDIS_OK || received == nullptr) {
+    return Broken();
+  }
   RedisReply reply = Copy(*static_cast<redisReply*>(received));
   freeReplyObject(received);
   Failpoint("pipeline");
   return reply;
+}
+
+absl::StatusOr<void*> RedisConnection::ReceiveTls() {
+  GRUSERVE_RETURN_IF_ERROR(tls_->Write(unsent_));
+  unsent_.clear();
+  redisReader* const reader = context_->reader;
+  while (true) {
+    void* reply = nullptr;
+    if (redisReaderGetReply(reader, &reply) != REDIS_OK) break;
+    if (reply != nullptr) return reply;
+    char bytes[16384];
+    GRUSERVE_ASSIGN_OR_RETURN(const size_t got, tls_->Read(bytes));
+    if (redisReaderFeed(reader, bytes, got) != REDIS_OK) break;
+  }
+  return absl::UnavailableError(absl::StrCat("the connection to Redis broke: ", reader->errstr));
 }
 
 absl::StatusOr<std::vector<RedisReply>> RedisConnection::Exchange(std::span<const RedisCommand> commands) {

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "core/store/redis/tls_socket.h"
 
 struct redisContext;
 
@@ -23,7 +25,8 @@ namespace gruserve {
 struct RedisAddress {
   std::string host;  // Empty: by `unix_socket`.
   int port = 6379;
-  std::string unix_socket;  // A path.
+  std::string unix_socket;      // A path.
+  std::optional<TlsFiles> tls;  // Over TLS, where there is a host.
   int database = 0;
   std::string user;                           // Empty: Redis' default user.
   std::string password;                       // Empty: none.
@@ -44,7 +47,8 @@ struct RedisReply {
 class RedisConnection {
  public:
   // Connects, says who it is, and selects the database. Unavailable, or
-  // PermissionDenied where the server does not know the user.
+  // PermissionDenied where the server does not know the user; with TLS as
+  // TlsSocket::Connect, too.
   static absl::StatusOr<std::unique_ptr<RedisConnection>> Open(const RedisAddress& address);
 
   // Sends all, then reads as many replies. Unavailable where the connection broke:
@@ -66,9 +70,13 @@ class RedisConnection {
   // REQUIRES: no SIGPIPE can come.
   absl::Status Send(const RedisCommand& command);
   absl::StatusOr<RedisReply> Receive();
+  // The next reply over TLS, once all that was sent has left. hiredis' own.
+  absl::StatusOr<void*> ReceiveTls();
   absl::Status Introduce(const RedisAddress& address);
 
   std::unique_ptr<redisContext, Free> context_;
+  std::unique_ptr<TlsSocket> tls_;  // Over the context's socket; null without.
+  std::string unsent_;              // With TLS.
 };
 
 }  // namespace gruserve

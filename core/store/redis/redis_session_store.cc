@@ -291,9 +291,9 @@ absl::StatusOr<StoredPage> RedisSessionStore::List(const std::string& next, int6
 }
 
 std::string RedisSessionStore::description() const {
-  return address_.host.empty()
-             ? absl::StrCat("redis-socket:", address_.unix_socket)
-             : absl::StrCat("redis://", address_.host, ":", address_.port, "/", address_.database);
+  return address_.host.empty() ? absl::StrCat("redis-socket:", address_.unix_socket)
+                               : absl::StrCat(address_.tls.has_value() ? "rediss://" : "redis://",
+                                              address_.host, ":", address_.port, "/", address_.database);
 }
 
 }  // namespace gruserve

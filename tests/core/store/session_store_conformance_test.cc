@@ -12,6 +12,7 @@
 #include "core/store/session_store.h"
 #include "core/store/store_address.h"
 #include "tests/core/store/store_calls.h"
+#include "tests/support/certificates.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/scratch_folder.h"
@@ -28,6 +29,14 @@ class SessionStoreTest : public ::testing::TestWithParam<const char*> {
       return;
     }
     if (!RedisServer::Installed()) GTEST_SKIP() << "redis-server is not installed";
+    if (std::string(GetParam()) == "rediss") {
+      const CertificateFiles ours = authority_.Issue("client", "DNS:client");
+      redis_ =
+          std::make_unique<RedisServer>(authority_.Issue("server", "IP:127.0.0.1"), authority_.ca_file());
+      address_.text = "rediss://127.0.0.1:" + std::to_string(redis_->tls_port());
+      address_.tls = {authority_.ca_file(), ours.certificate, ours.key};
+      return;
+    }
     redis_ = std::make_unique<RedisServer>();
     address_.text = redis_->store();
   }
@@ -39,6 +48,7 @@ class SessionStoreTest : public ::testing::TestWithParam<const char*> {
 
   FakeClock clock_;
   ScratchFolder folder_;
+  TestAuthority authority_;
   std::unique_ptr<RedisServer> redis_;
   StoreAddress address_;
 };
@@ -271,7 +281,7 @@ TEST_P(SessionStoreTest, IdsOfEveryLegalCharacterComeBackAsTheyWere) {
   EXPECT_EQ(page->sessions[0].owner, "x");
 }
 
-INSTANTIATE_TEST_SUITE_P(Stores, SessionStoreTest, ::testing::Values("sqlite", "redis"),
+INSTANTIATE_TEST_SUITE_P(Stores, SessionStoreTest, ::testing::Values("sqlite", "redis", "rediss"),
                          [](const auto& store) { return std::string(store.param); });
 
 }  // namespace

@@ -124,7 +124,7 @@ absl::Status RedisConnection::Send(const RedisCommand& command) {
   }
   if (tls_ != nullptr) {
     char* packed = nullptr;
-    const int size =
+    const auto size =  // An int in hiredis 0.14, a long long from 1.0 on.
         redisFormatCommandArgv(&packed, static_cast<int>(words.size()), words.data(), sizes.data());
     if (size < 0) return absl::UnavailableError("no memory for a command to Redis");
     unsent_.append(packed, static_cast<size_t>(size));

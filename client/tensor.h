@@ -10,11 +10,18 @@
 
 namespace gruserve::client {
 
+// How the values travel.
+enum class WireType {
+  kF32,
+  kBf16,  // Rounded, in half as many bytes; answers too.
+};
+
 struct Tensor {
   // The size of each dimension, outermost first.
   std::vector<int64_t> shape;
   // As many as the product of `shape`.
   std::vector<float> values;
+  WireType wire = WireType::kF32;
 };
 
 // One of the hidden states of a model that has several, by the name that GetModel says.

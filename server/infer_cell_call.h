@@ -23,13 +23,14 @@ class InferCellCall final : public UnaryCall, private StepTask {
                                          v1::InferCellResponse* response);
 
  private:
-  InferCellCall(const Backend& backend, absl::Time when_due);
+  InferCellCall(const Backend& backend, absl::Time when_due, v1::InferCellResponse* response);
 
   // Validate, get the handle, hand over.
-  absl::Status Submit(const v1::InferCellRequest& request, v1::InferCellResponse* response);
-  void OnStepDone(const absl::Status& status) override { Complete(status); }
+  absl::Status Submit(const v1::InferCellRequest& request);
+  void OnStepDone(const absl::Status& status) override;
 
   const Backend& backend_;
+  v1::InferCellResponse* const response_;
   CallGate::Slot slot_;
   ModelHandle handle_;
   CellPlan plan_;

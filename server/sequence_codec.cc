@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/checked_math.h"
@@ -166,7 +167,7 @@ std::vector<float> StateRows::Get() const {
 absl::StatusOr<SequencePlan> PlanSequence(const v1::InferSequenceRequest& request, const LoadedModel& model,
                                           int64_t max_bytes, v1::InferSequenceResponse* response) {
   const Network& network = model.network();
-  GRUSERVE_ASSIGN_OR_RETURN(const TensorView input, ViewTensor(request.input(), "input"));
+  GRUSERVE_ASSIGN_OR_RETURN(TensorView input, ViewTensor(request.input(), "input"));
   GRUSERVE_ASSIGN_OR_RETURN(const Axes axes, CheckSequenceInput(input, request.batch_first(), model));
   GRUSERVE_RETURN_IF_ERROR(CheckSelection(request));
   SequencePlan plan;
@@ -181,6 +182,7 @@ absl::StatusOr<SequencePlan> PlanSequence(const v1::InferSequenceRequest& reques
   plan.batched = axes.batched;
   plan.form = input.form;
   SetInput(request, input, axes, network.input_size(), plan.call);
+  plan.input = std::move(input.widened);  // Whose floats stay where they are.
   GRUSERVE_RETURN_IF_ERROR(CheckSequenceIndexes(plan.call, model, axes.batched, request.batch_first()));
   plan.states = StateRows(network, axes.batch_size);
   plan.states.Read(h_0);
@@ -190,6 +192,7 @@ absl::StatusOr<SequencePlan> PlanSequence(const v1::InferSequenceRequest& reques
 }
 
 void EncodeSequence(const SequencePlan& plan, const LoadedModel& model, v1::InferSequenceResponse* response) {
+  if (response->has_output()) FinishTensor(plan.form, response->mutable_output());
   EncodeStates(
       plan.states.Get(), {.model = model, .batched = plan.batched, .batch_size = plan.call.batch_size},
       plan.form, [response] { return response->mutable_h_n(); }, response->mutable_states());
@@ -211,7 +214,7 @@ absl::StatusOr<CellPlan> PlanCell(const v1::InferCellRequest& request, const Loa
                                                       " layers and ", config.num_directions,
                                                       " directions, InferCell runs one of each"));
   }
-  GRUSERVE_ASSIGN_OR_RETURN(const TensorView input, ViewTensor(request.input(), "input"));
+  GRUSERVE_ASSIGN_OR_RETURN(TensorView input, ViewTensor(request.input(), "input"));
   if (input.rank() != 1 && input.rank() != 2) {
     return WrongRank("input", input.rank(), "1 ([I]) or 2 ([B, I]) are wanted");
   }
@@ -243,10 +246,12 @@ absl::StatusOr<CellPlan> PlanCell(const v1::InferCellRequest& request, const Loa
       std::copy(initial.begin(), initial.end(), state.begin() + row * config.hidden_size);
   }
   CellPlan plan;
+  plan.form = input.form;
   for (int64_t row = 0; row < batch_size; ++row) {
     plan.rows.push_back(
         {input.elements.data() + row * config.input_size, state.data() + row * config.hidden_size, nullptr});
   }
+  plan.input = std::move(input.widened);  // Whose floats stay where they are.
   return plan;
 }
 

@@ -43,6 +43,7 @@ class StateRows {
 struct SequencePlan {
   SequenceCall call;  // Points into the request, the response and `states`.
   StateRows states;
+  std::vector<float> input;  // What `call` reads, where the request's own form is not floats.
   bool batched = true;
   TensorForm form = TensorForm::kValues;
   int64_t row_steps = 0;
@@ -55,12 +56,14 @@ struct SequencePlan {
 absl::StatusOr<SequencePlan> PlanSequence(const v1::InferSequenceRequest& request, const LoadedModel& model,
                                           int64_t max_bytes, v1::InferSequenceResponse* response);
 
-// Fills in everything but the output, which the call itself has written.
+// Fills in everything but the output, which the call itself has written, and finishes that.
 void EncodeSequence(const SequencePlan& plan, const LoadedModel& model, v1::InferSequenceResponse* response);
 
 // One InferCell request, checked, its response's tensor in place.
 struct CellPlan {
-  std::vector<StepRow> rows;  // Point into the request and the response.
+  std::vector<StepRow> rows;  // Point into the request, the response and `input`.
+  std::vector<float> input;   // As of a SequencePlan.
+  TensorForm form = TensorForm::kValues;
 };
 
 // FailedPrecondition unless the model is one cell. The state is computed in

@@ -27,12 +27,10 @@ static_assert(static_cast<int>(Durability::kNone) == v1::DURABILITY_NONE &&
               static_cast<int>(Durability::kSync) == v1::DURABILITY_SYNC);
 
 // SessionOp::form: how an answer must look.
-constexpr uint32_t kRawBit = 1;    // In the raw form.
-constexpr uint32_t kChunkBit = 2;  // With a time axis.
+constexpr uint32_t kFormMask = 3;  // A TensorForm.
+constexpr uint32_t kChunkBit = 4;  // With a time axis.
 
-TensorForm FormOf(const SessionOp& op) {
-  return (op.form & kRawBit) != 0 ? TensorForm::kRaw : TensorForm::kValues;
-}
+TensorForm FormOf(const SessionOp& op) { return static_cast<TensorForm>(op.form & kFormMask); }
 
 OpenMode DecodeMode(v1::OpenMode mode) {
   switch (mode) {
@@ -95,7 +93,7 @@ absl::Status ReadStepInput(const v1::StepInput& step, const Session& session, co
                            SessionOp& op) {
   const ModelHandle handle = session.model();
   const LoadedModel& model = *handle;
-  GRUSERVE_ASSIGN_OR_RETURN(const TensorView input, ViewTensor(step.input(), "input"));
+  GRUSERVE_ASSIGN_OR_RETURN(TensorView input, ViewTensor(step.input(), "input"));
   const bool batched = session.batch_size() > 0;
   const int64_t step_rank = batched ? 2 : 1;
   if (input.rank() != step_rank && input.rank() != step_rank + 1) {
@@ -112,7 +110,7 @@ absl::Status ReadStepInput(const v1::StepInput& step, const Session& session, co
     GRUSERVE_RETURN_IF_ERROR(
         CheckDim(input, "input", input.rank() - 2, session.batch_size(), "the session's batch"));
   }
-  op.form = (input.form == TensorForm::kRaw ? kRawBit : 0) | (chunk ? kChunkBit : 0);
+  op.form = static_cast<uint32_t>(input.form) | (chunk ? kChunkBit : 0);
   op.time_steps = chunk ? input.dim(0) : 1;
   if (op.time_steps < 1 || op.time_steps > limits.max_chunk_steps) {
     return absl::InvalidArgumentError(absl::StrCat("input.shape[0] is ", op.time_steps, ", a chunk has 1 to ",
@@ -126,7 +124,11 @@ absl::Status ReadStepInput(const v1::StepInput& step, const Session& session, co
                                                      " bytes, the message limit: send shorter chunks"));
   }
   if (!network.index_features().empty()) GRUSERVE_RETURN_IF_ERROR(CheckStepIndexes(input, model));
-  op.values.assign(input.elements.begin(), input.elements.end());
+  if (input.form == TensorForm::kBf16) {
+    op.values = std::move(input.widened);
+  } else {
+    op.values.assign(input.elements.begin(), input.elements.end());
+  }
   return absl::OkStatus();
 }
 
@@ -305,8 +307,7 @@ void EncodeStep(const SessionOp& op, const SessionOpResult& result, const Sessio
   if (session.batch_size() > 0) dims[rank++] = session.batch_size();
   dims[rank++] = model.network().output_size();
   const std::span shape(dims.data(), rank);
-  std::copy(result.output.begin(), result.output.end(),
-            MakeTensor(shape, FormOf(op), output->mutable_output()).begin());
+  FillTensor(shape, FormOf(op), result.output, output->mutable_output());
   if (op.return_state) {
     EncodeStates(
         result.state, SpecOf(model, session.batch_size()), FormOf(op),

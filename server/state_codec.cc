@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
@@ -71,13 +72,13 @@ absl::StatusOr<std::span<const float>> ViewNamed(const NamedTensors& named, cons
   std::vector<Placed> tensors;
   for (int i = 0; i < named.size(); ++i) {
     const std::string field = absl::StrCat("states[", i, "]");
-    GRUSERVE_ASSIGN_OR_RETURN(const Placed placed, Place(named[i], field, spec));
+    GRUSERVE_ASSIGN_OR_RETURN(Placed placed, Place(named[i], field, spec));
     for (const Placed& earlier : tensors) {
       if (earlier.at == placed.at)
         return absl::InvalidArgumentError(
             absl::StrCat(field, ".name is \"", named[i].name(), "\", which came before"));
     }
-    tensors.push_back(placed);
+    tensors.push_back(std::move(placed));
   }
   const Network& network = spec.model.network();
   std::vector<float> rows(static_cast<size_t>(spec.batch_size * network.state_size()));
@@ -117,15 +118,17 @@ absl::StatusOr<std::span<const float>> ViewStates(const v1::Tensor* single, cons
                                                    states.size(), " states (", StateNames(spec.model),
                                                    "): `states` is wanted, with their names"));
   }
-  GRUSERVE_ASSIGN_OR_RETURN(const TensorView view, ViewTensor(*single, field));
+  GRUSERVE_ASSIGN_OR_RETURN(TensorView view, ViewTensor(*single, field));
   GRUSERVE_RETURN_IF_ERROR(CheckState(view, field, states.front(), spec));
-  return view.elements;
+  if (view.form != TensorForm::kBf16) return view.elements;
+  *kept = std::move(view.widened);
+  return std::span<const float>(*kept);
 }
 
 void EncodeState(std::span<const float> values, const NetworkState& state, const StateRowsSpec& spec,
                  TensorForm form, v1::Tensor* tensor) {
   const std::vector<int64_t> shape = StateShape(state, spec.batched, spec.batch_size);
-  std::copy(values.begin(), values.end(), MakeTensor(shape, form, tensor).begin());
+  FillTensor(shape, form, values, tensor);
 }
 
 void EncodeNamedStates(std::span<const float> values, const StateRowsSpec& spec, TensorForm form,

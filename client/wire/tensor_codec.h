@@ -1,4 +1,4 @@
-// Tensors on the wire, raw little-endian bytes both ways.
+// Tensors on the wire, raw little-endian bytes both ways, of floats or bfloat16.
 
 #ifndef GRUSERVE_CLIENT_WIRE_TENSOR_CODEC_H_
 #define GRUSERVE_CLIENT_WIRE_TENSOR_CODEC_H_

@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "core/base/bf16.h"
 #include "tests/client/client_server.h"
 #include "tests/support/status_matchers.h"
 
@@ -106,6 +108,36 @@ TEST_F(ClientServerTest, InfersCells) {
   EXPECT_THAT(result->h.shape, ElementsAre(10));
   EXPECT_EQ(result->h.values, server_.cell.Alone(x.values, h.values));
   EXPECT_EQ(result->gru_cell_count, 1);
+}
+
+// As bfloat16 travels: both ways the nearest one, and floats between.
+TEST_F(ClientServerTest, Bf16TensorsAreRoundedOnTheWayAndNowhereElse) {
+  const auto rounded = [](std::vector<float> values) {
+    for (float& value : values) value = FromBf16(RoundToBf16(value));
+    return values;
+  };
+  Tensor x = RandomTensor({6, 3}, 10);
+  Tensor h0 = RandomTensor({2, 5}, 11);
+  x.wire = h0.wire = WireType::kBf16;
+  const auto sequence = client_.InferSequence({.model = "gru", .input = x, .h_0 = h0});
+  ASSERT_TRUE(sequence.ok()) << sequence.status();
+  EXPECT_EQ(sequence->output.wire, WireType::kBf16);
+  const std::vector<float> expected = rounded(server_.gru.Alone(rounded(x.values), rounded(h0.values)));
+  EXPECT_EQ(sequence->output.values, expected);
+
+  const std::unique_ptr<StepStream> stream = client_.OpenStream();
+  auto session = stream->Open({.model = "gru", .h_0 = h0});
+  ASSERT_TRUE(session.ok()) << session.status();
+  const auto chunk = session->StepChunk(x);
+  ASSERT_TRUE(chunk.ok()) << chunk.status();
+  EXPECT_EQ(chunk->output.values, expected);
+
+  Tensor cell_x = RandomTensor({5}, 13);
+  cell_x.wire = WireType::kBf16;
+  const Tensor h = RandomTensor({10}, 14);
+  const auto cell = client_.InferCell({.model = "cell", .input = cell_x, .h = h});
+  ASSERT_TRUE(cell.ok()) << cell.status();
+  EXPECT_EQ(cell->h.values, rounded(server_.cell.Alone(rounded(cell_x.values), h.values)));
 }
 
 TEST_F(ClientServerTest, TellsTheServersErrors) {

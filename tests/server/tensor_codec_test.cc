@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "core/base/bf16.h"
 
 namespace gruserve::server {
 namespace {
@@ -105,7 +106,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadTensor{"Neither", ValuesTensor({2, 2}, 0), "x has 0 values, its shape [2, 2] wants 4"},
         BadTensor{"RawSize", BytesTensor({2}, 7), "x has 7 raw bytes, its shape [2] wants 8"},
         BadTensor{"Both", WithBoth(), "x has both values and raw, one of them is wanted"},
-        BadTensor{"Dtype", WithDtype(ValuesTensor({1}, 1), 77), "x.dtype is 77, 1 (F32) is wanted"}),
+        BadTensor{"Dtype", WithDtype(ValuesTensor({1}, 1), 77),
+                  "x.dtype is 77, 1 (F32) or 2 (BF16) is wanted"}),
     [](const auto& row) { return row.param.name; });
 
 TEST(MakeTensorTest, GivesBothFormsTheirElements) {
@@ -129,6 +131,39 @@ TEST(CheckDimTest, SaysWhoExpectsWhat) {
   EXPECT_TRUE(CheckDim(*view, "input", 0, 2, "the batch").ok());
   EXPECT_THAT(std::string(CheckDim(*view, "input", 1, 16, "model \"demo\" version 3").message()),
               HasSubstr("input.shape[1] is 12, model \"demo\" version 3 expects 16"));
+}
+
+TEST(TensorCodecTest, Bf16ComesWidenedAndGoesRounded) {
+  v1::Tensor tensor;
+  tensor.add_shape(2);
+  tensor.set_dtype(v1::DATA_TYPE_BF16);
+  tensor.set_raw(std::string("\x80\x3f\x00\xc0", 4));
+  const auto view = ViewTensor(tensor, "x");
+  ASSERT_TRUE(view.ok()) << view.status();
+  EXPECT_EQ(view->form, TensorForm::kBf16);
+  EXPECT_THAT(view->elements, testing::ElementsAre(1.0F, -2.0F));
+  // More than the block that is rounded at once.
+  constexpr size_t kCount = 2500;
+  std::vector<float> values(kCount);
+  for (size_t i = 0; i < kCount; ++i) values[i] = 1.0F / static_cast<float>(i + 3);
+  v1::Tensor filled;
+  const int64_t shape[] = {kCount};
+  FillTensor(shape, TensorForm::kBf16, values, &filled);
+  ASSERT_EQ(filled.raw().size(), kCount * 2);
+  const auto again = ViewTensor(filled, "x");
+  ASSERT_TRUE(again.ok()) << again.status();
+  for (size_t i = 0; i < kCount; ++i) EXPECT_EQ(again->elements[i], FromBf16(RoundToBf16(values[i]))) << i;
+}
+
+TEST(TensorCodecTest, Bf16IsRefusedBesideValuesAndWithHalfAnElement) {
+  v1::Tensor tensor;
+  tensor.add_shape(1);
+  tensor.set_dtype(v1::DATA_TYPE_BF16);
+  tensor.set_raw("abc");
+  EXPECT_THAT(std::string(ViewTensor(tensor, "x").status().message()), testing::HasSubstr("3 raw bytes"));
+  tensor.clear_raw();
+  tensor.add_values(1);
+  EXPECT_THAT(std::string(ViewTensor(tensor, "x").status().message()), testing::HasSubstr("raw is wanted"));
 }
 
 }  // namespace

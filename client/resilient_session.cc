@@ -112,6 +112,7 @@ class ResilientSession::Machine {
  private:
   // One try of the replica whose turn it is.
   absl::Status TryOpen(OpenMode mode);
+  void PassTurn() { turn_ = (turn_ + 1) % replicas_.size(); }
   // Tries until one replica has the session, or it makes no sense any more.
   absl::Status OpenSomewhere(OpenMode first, OpenMode later);
   // What to do after a fault: resumes, and sends again.
@@ -171,7 +172,7 @@ absl::Status ResilientSession::Machine::OpenSomewhere(OpenMode first, OpenMode l
     if (!MayPass(status) && (not_found == 0 || not_found >= replicas_.size())) return status;
     if (absl::Now() >= end) return status;
     if (MayPass(status)) mode = later;
-    turn_ = (turn_ + 1) % replicas_.size();
+    PassTurn();
     if (turn_ == 0 || replicas_.size() == 1) {
       std::uniform_real_distribution<double> part(0.5, 1.0);
       inbox_->Wait(backoff * part(jitter_));
@@ -251,7 +252,7 @@ absl::StatusOr<StepResult> ResilientSession::Machine::Receive() {
     if (!final_.ok()) return final_;
     const std::unique_ptr<const Inbox::Arrival> arrival = inbox_->Take(deadline);
     const bool silent = arrival == nullptr;
-    if (silent) turn_ = (turn_ + 1) % replicas_.size();
+    if (silent) PassTurn();
     final_ = silent ? Recover() : OnArrival(*arrival);
     deadline = absl::Now() + options_.answer_timeout;
   }
@@ -280,7 +281,7 @@ absl::Status ResilientSession::Machine::OnError(int64_t index, const absl::Statu
     case SessionErrorReason::kVersionRetired:  // Another version would go on with other numbers.
       return status;
     case SessionErrorReason::kDraining:
-      turn_ = (turn_ + 1) % replicas_.size();
+      PassTurn();
       return Recover();
     case SessionErrorReason::kMoved:  // An earlier try of ours came through late.
     case SessionErrorReason::kEvictedIdle:

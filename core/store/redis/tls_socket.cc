@@ -24,6 +24,7 @@ using Context = std::unique_ptr<SSL_CTX, FreeContext>;
 std::string Reason() {
   const unsigned long first = ERR_get_error();
   ERR_clear_error();
+  if (ERR_SYSTEM_ERROR(first)) return std::strerror(ERR_GET_REASON(first));
   const char* const reason = ERR_reason_error_string(first);
   return reason == nullptr ? "no reason is given" : reason;
 }

@@ -1,8 +1,8 @@
 // TLS over a socket that is connected already, as a client.
 //
-// hiredis of Debian 12 has no TLS, and the one of Debian 13 does not look at whose name a
-// certificate has: so OpenSSL is spoken to here, and hiredis only packs and unpacks what
-// goes over it. Not thread-safe. Calls block for at most the socket's own timeouts.
+// hiredis of Debian 12 has no TLS, and the one of Debian 13 takes no name to check a
+// certificate against: so OpenSSL is spoken to here, and hiredis only packs and unpacks
+// what goes over it. Not thread-safe. Calls block for at most the socket's own timeouts.
 
 #ifndef GRUSERVE_CORE_STORE_REDIS_TLS_SOCKET_H_
 #define GRUSERVE_CORE_STORE_REDIS_TLS_SOCKET_H_

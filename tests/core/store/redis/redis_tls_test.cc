@@ -105,7 +105,8 @@ TEST_F(RedisTlsTest, FilesThatCannotBeUsedAreNamed) {
   const auto invalid = absl::StatusCode::kInvalidArgument;
   TlsFiles files = files_;
   files.ca = "/nowhere/ca.pem";
-  EXPECT_THAT(Open(files), StatusIs(invalid, HasSubstr("store-ca-file \"/nowhere/ca.pem\" cannot be used")));
+  EXPECT_THAT(Open(files),
+              StatusIs(invalid, HasSubstr("store-ca-file \"/nowhere/ca.pem\" cannot be used: No such file")));
   files = files_;
   files.certificate = text;
   EXPECT_THAT(Open(files), StatusIs(invalid, HasSubstr("store-cert-file")));

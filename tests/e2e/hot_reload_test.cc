@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "gruserve/v1/model_service.grpc.pb.h"
@@ -175,11 +176,11 @@ TEST_F(HotReloadTest, CarriedSessionsGoThroughTheVersionsWithTheirState) {
     int64_t version = 1;
     for (int64_t step = 0; step < life.steps; ++step) {
       const std::span input(inputs.data() + step * kInputSize, kInputSize);
-      const std::vector<float> output(life.outputs.begin() + step * kHidden,
-                                      life.outputs.begin() + (step + 1) * kHidden);
+      std::vector<float> output(life.outputs.begin() + step * kHidden,
+                                life.outputs.begin() + (step + 1) * kHidden);
       while (version <= kSwaps && versions_.at(version)->Alone(input, state) != output) ++version;
       ASSERT_EQ(versions_.at(version)->Alone(input, state), output) << "step " << step;
-      state = output;
+      state = std::move(output);
     }
     EXPECT_GT(version, kSwaps / 2) << "the session stayed behind";
   }

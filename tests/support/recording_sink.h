@@ -1,9 +1,10 @@
-// A session sink that keeps what it is told. Thread-safe; read it while nothing
-// runs.
+// A session sink that keeps what it is told. Thread-safe; but for ResultsFrom, read it
+// while nothing runs.
 
 #ifndef GRUSERVE_TESTS_SUPPORT_RECORDING_SINK_H_
 #define GRUSERVE_TESTS_SUPPORT_RECORDING_SINK_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <utility>
@@ -44,11 +45,16 @@ class RecordingSink : public SessionSink {
   const std::vector<SessionOp>& ops() const { return ops_; }
   const std::vector<SessionOpResult>& results() const { return results_; }
   const std::vector<Detached>& detached() const { return detached_; }
+  // Those behind the first `count`.
+  std::vector<SessionOpResult> ResultsFrom(size_t count) const {
+    absl::MutexLock lock(&mu_);
+    return {results_.begin() + static_cast<std::ptrdiff_t>(count), results_.end()};
+  }
   const SessionOpResult& last() const { return results_.back(); }
 
  private:
   const Listener listener_;
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
   std::vector<SessionOp> ops_;
   std::vector<SessionOpResult> results_;
   std::vector<Detached> detached_;

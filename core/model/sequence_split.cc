@@ -144,8 +144,10 @@ SequenceSplit SplitSequence(const Model& model, const SequenceCall& call, int64_
   split.max_slice_steps = ChooseSliceSteps(config, call, split, parallelism);
   if (split.columns) {
     const double flops = FlopsOfRow(config) * static_cast<double>(call.batch_size) / ColumnSlice::kParts;
-    split.max_column_steps =
-        std::clamp<int64_t>(static_cast<int64_t>(kMaxSliceFlops / flops), 1, call.time_steps);
+    // Of whole projections, each of which reads all of a block's input weights.
+    constexpr int64_t kGrain = GruColumns::kMaxProjectedSteps;
+    const int64_t steps = static_cast<int64_t>(kMaxSliceFlops / flops) / kGrain * kGrain;
+    split.max_column_steps = std::min(std::max(steps, kGrain), call.time_steps);
   }
   split.slices_between = split.shared ? 3 : 1;
   return split;

@@ -4,6 +4,7 @@
 #include "absl/synchronization/mutex.h"
 #include "core/base/log.h"
 #include "server/command_line.h"
+#include "server/polling_threads.h"
 #include "server/server.h"
 #include "server/shutdown_signal.h"
 
@@ -26,6 +27,7 @@ int main(int argc, char** argv) {
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   const gruserve::server::ShutdownSignal signal;
   gruserve::server::ConfigureLogOf(line.options);
+  const gruserve::server::PollingThreads polling(line.options.polling_threads);
   const auto server = gruserve::server::Server::Start(line.options);
   if (!server.ok()) {
     gruserve::Log(gruserve::LogLevel::kError, "start failed",

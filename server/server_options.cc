@@ -43,6 +43,7 @@ absl::Status CheckAddress(const std::string& option, const std::string& text, bo
 
 absl::Status CheckLimits(const ServerOptions& options) {
   GRUSERVE_RETURN_IF_ERROR(AtLeast("workers", options.workers, 0));
+  GRUSERVE_RETURN_IF_ERROR(AtLeast("polling-threads", options.polling_threads, 0));
   GRUSERVE_RETURN_IF_ERROR(AtLeast("max-message-bytes", options.max_message_bytes, 1024));
   if (options.max_message_bytes > INT32_MAX) {
     return Wrong("max-message-bytes", absl::StrCat(options.max_message_bytes),

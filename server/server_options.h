@@ -46,6 +46,9 @@ struct ServerOptions {
 
   // Compute threads. 0: the processors that this process may use.
   int workers = 0;
+  // Threads that wait for gRPC's messages, of the whole process: see PollingThreads. 0: one for
+  // each four processors that this process may use.
+  int polling_threads = 0;
   // "f32" or "bf16": what a model computes with whose model.json does not say.
   std::string compute_dtype = "f32";
   // Bytes of one gRPC message, both ways, and of one result.

@@ -4,13 +4,14 @@
 How each figure is made. A round runs every side of a comparison one after the other, in turned order every
 second round; a figure is the median over the rounds (7, or 3 with --quick) of the ratio within a round.
 Servers, floors and peer run as processes beside each other and rest while another is measured; the load comes
-from a process of its own (bench-load, gRPC's callback API, messages in the `raw` encoding). Every latency is
+from a process of its own (bench-load, gRPC's callback API with one polling thread, messages in the `raw` encoding).
+It, the echo and the peer keep the memory that they free, so that no message pays for page faults. Every latency is
 kept and sorted, nothing is rounded. Server and client share the machine's processors.
 
   raw          bench-kernel: oneDNN's lbr_gru, one thread, the faster of the two weight layouts, median of its calls,
                taken at the start of each round. A batched row is the call with batch 64, divided by 64.
-  echo         bench-echo: same protocol, message sizes, channel arguments and callback API; answers a step with
-               its input.
+  echo         bench-echo: same protocol, message sizes, channel arguments, callback API and polling threads; answers
+               a step with its input.
   bf16         the server with --compute-dtype bf16, where the processor has AVX512_BF16 or AMX; the peer stays f32.
   peer         bench-ort: ONNX Runtime behind the same stream, one intra-op thread for steps and two for sequences.
   ping-pong    closed loop: each of S streams has one session, whose next step leaves when the last one is answered.

@@ -1,12 +1,14 @@
 // bench-echo PORT_FILE
 //
 // The transport's floor: answers every step with its own input at once, so with a
-// message of the size that gruserve-server's has where hidden equals input size.
+// message of the size that gruserve-server's has where hidden equals input size, and
+// with as many polling threads.
 
 #include <cstdio>
 #include <memory>
 #include <string>
 
+#include "server/polling_threads.h"
 #include "tests/bench/peer_server.h"
 
 namespace gruserve::bench {
@@ -44,6 +46,7 @@ int main(int argc, char** argv) {
     std::fputs("usage: bench-echo PORT_FILE\n", stderr);
     return 2;
   }
+  const gruserve::server::PollingThreads threads(0);
   gruserve::bench::EchoBackend backend;
   return gruserve::bench::ServePeer(&backend, argv[1]);
 }

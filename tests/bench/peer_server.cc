@@ -10,6 +10,7 @@
 
 #include "server/port_file.h"
 #include "server/shutdown_signal.h"
+#include "tests/bench/calm_process.h"
 
 namespace gruserve::bench {
 namespace {
@@ -55,6 +56,7 @@ void SetLimits(grpc::ServerBuilder& builder) {
 }  // namespace
 
 int ServePeer(PeerBackend* backend, const std::string& port_file) {
+  KeepFreedMemory();
   const server::ShutdownSignal signal;
   PeerService service(backend);
   int port = 0;

@@ -123,6 +123,7 @@ TEST_F(CommandLineTest, MistakesNameTheOption) {
   ExpectMistake(Parse({"--repository", "m", "--session-grace", "-1s"}), "--session-grace");
   ExpectMistake(Parse({"--repository", "m", "--workers", "-1"}), "--workers is -1");
   ExpectMistake(Parse({"--repository", "m", "--workers", "many"}), "--workers");
+  ExpectMistake(Parse({"--repository", "m", "--polling-threads", "-1"}), "--polling-threads is -1");
   ExpectMistake(Parse({"--repository", "m", "--repository-mode", "live"}), "static, poll or explicit");
   ExpectMistake(Parse({"--repository", "m", "--poll-interval", "1ms"}), "at least 100ms");
   ExpectMistake(Parse({"--repository", "m", "--load-model", "a"}), "without --repository-mode explicit");

@@ -25,6 +25,7 @@
 #include "server/http_endpoint.h"
 #include "server/inference_service.h"
 #include "server/model_service.h"
+#include "server/poller_call.h"
 #include "server/port_file.h"
 #include "server/session_reaper.h"
 #include "server/session_service.h"
@@ -107,7 +108,8 @@ struct Server::Rooms {
         clock(server_clock),
         observer(&metrics, clock),
         gate(options.max_concurrent_calls),
-        tenants(options.tenant_header, ParseTenantWeights(options.tenant_weights).value()) {}
+        tenants(options.tenant_header, ParseTenantWeights(options.tenant_weights).value()),
+        come_back([this] { pool->ComeBack(); }) {}
 
   absl::Status Build();
   absl::Status StartGrpc();
@@ -131,6 +133,7 @@ struct Server::Rooms {
   std::unique_ptr<SessionStore> store;
   std::unique_ptr<StoreWriter> writer;  // Null: sessions are only kept in memory.
   std::unique_ptr<ModelRepository> models;
+  PollerCall come_back;  // Of the pool, which waits for it.
   std::unique_ptr<ComputePool> pool;
   std::unique_ptr<SessionTable> sessions;
   std::unique_ptr<SessionOpener> opener;
@@ -192,6 +195,7 @@ void Server::Rooms::TendOldSessions() {
 absl::Status Server::Rooms::Build() {
   ComputePool::Options pool_options;
   pool_options.in_place_limit = absl::Microseconds(300);
+  pool_options.ask_back = [this] { come_back.Start(); };
   pool_options.num_workers = options.workers;
   pool_options.max_queued_steps = options.max_queued_steps;
   pool_options.max_queued_sequences = options.max_queued_sequences;

@@ -31,6 +31,9 @@ constexpr absl::Duration kQuiet = absl::Microseconds(200);
 constexpr size_t kFew = 16;
 constexpr absl::Duration kHandOver = absl::Microseconds(50);
 
+// A gathered batch that costs more goes to a worker: messages that come meanwhile wait.
+constexpr absl::Duration kGathered = absl::Microseconds(150);
+
 }  // namespace
 
 class ComputePool::Core : public StepPublisher {
@@ -42,6 +45,7 @@ class ComputePool::Core : public StepPublisher {
   absl::Status Submit(StepTask* task) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Submit(SequenceTask* task) ABSL_LOCKS_EXCLUDED(mu_);
   void Publish(TaskQueue<StepTask> steps, bool from_caller) override ABSL_LOCKS_EXCLUDED(mu_);
+  void ComeBack() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   // The right to compute, with replica `index` of every model; whoever has it,
@@ -55,6 +59,15 @@ class ComputePool::Core : public StepPublisher {
     std::optional<SequenceQueue::Turn> turn;
   };
 
+  // Steps that a caller brings.
+  struct Arrival {
+    const LoadedModel& model;
+    bool first;            // Nothing waited before them.
+    int64_t rows;          // Theirs and of what waited; 0: of several models.
+    int64_t between;       // See StepsSince.
+    absl::Duration quiet;  // Since the arrival before.
+  };
+
   void Work(int worker) ABSL_LOCKS_EXCLUDED(mu_);
   // Gives `done` back, waits for work, and answers a slot with a batch or with a
   // turn of a sequence. Null at the end.
@@ -62,8 +75,13 @@ class ComputePool::Core : public StepPublisher {
   bool WorkReady(int worker) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return !free_slots_.empty() && (steps_.ready() || sequences_.HasTurn(worker));
   }
+  // Workers that could take a share of what this thread takes.
+  int IdleOthers() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return std::min(static_cast<int>(free_slots_.size()), idle_workers_);
+  }
   Slot* TakeSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void TakeSteps(Slot* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // For this thread and `others`, which could take a share each.
+  void TakeSteps(Slot* slot, int others) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Release(Slot* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // A caller's, who goes away.
   void ReleaseInPlace(Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
@@ -78,8 +96,10 @@ class ComputePool::Core : public StepPublisher {
   }
   // How many rounds came since that of `state`, kFew where that is long ago; notes it.
   int64_t StepsSince(const float* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Whether steps that a caller brings run on its thread.
-  bool RunsInPlace(const StepTask& first, int64_t rows, bool alone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether the steps that a caller brings, and those that wait, all of one model, run on
+  // its thread: now, or when it comes back.
+  bool RunsInPlace(const Arrival& arrival) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool Gathers(const Arrival& arrival) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool RunsInPlace(const SequenceTask& task) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunSteps(Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
   void RunTurn(int worker, Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
@@ -98,6 +118,7 @@ class ComputePool::Core : public StepPublisher {
   absl::CondVar work_ready_;
   int idle_workers_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<Slot*> free_slots_ ABSL_GUARDED_BY(mu_);
+  bool asked_ ABSL_GUARDED_BY(mu_) = false;  // Somebody comes back for what waits.
   StepQueue steps_ ABSL_GUARDED_BY(mu_);
   SequenceQueue sequences_ ABSL_GUARDED_BY(mu_);
   // The callers' rounds before this one: the states of their first steps, the last one
@@ -134,6 +155,9 @@ ComputePool::Core::~Core() {
     work_ready_.SignalAll();
   }
   for (std::thread& thread : threads_) thread.join();
+  absl::MutexLock lock(&mu_);
+  mu_.Await(absl::Condition(
+      +[](bool* asked) { return !*asked; }, &asked_));
 }
 
 absl::Status ComputePool::Core::Submit(StepTask* task) {
@@ -184,38 +208,66 @@ absl::Status ComputePool::Core::Submit(SequenceTask* task) {
 
 void ComputePool::Core::Publish(TaskQueue<StepTask> steps, bool from_caller) {
   Slot* slot = nullptr;
+  bool ask = false;
   {
     absl::MutexLock lock(&mu_);
     const StepTask& first = *steps.front();
-    bool alone = steps_.empty();  // Of one model, with nothing before it.
-    int64_t rows = 0;
-    while (!steps.empty()) {
-      StepTask* task = steps.PopFront();
-      rows += static_cast<int64_t>(task->rows.size());
-      alone = alone && task->model == first.model;
-      steps_.Push(task);
+    Arrival arrival = {.model = *first.model, .first = steps_.empty()};
+    while (!steps.empty()) steps_.Push(steps.PopFront());
+    if (from_caller) {
+      arrival.rows = steps_.RowsOfOnly(first.model);
+      arrival.between = StepsSince(first.rows.front().state);
+      arrival.quiet = first.queued_at - std::exchange(last_time_, first.queued_at);
     }
-    if (from_caller && RunsInPlace(first, rows, alone)) {
+    if (RunsInPlace(arrival)) {
       slot = TakeSlot();
-      TakeSteps(slot);
+      TakeSteps(slot, IdleOthers());
+    } else if (Gathers(arrival)) {
+      ask = !std::exchange(asked_, true);
     } else {
       WakeOrCallWorker();
     }
   }
+  if (ask) options_.ask_back();
   if (slot == nullptr) return;
   RunSteps(slot);
   ReleaseInPlace(slot);
 }
 
-bool ComputePool::Core::RunsInPlace(const StepTask& first, int64_t rows, bool alone) {
-  const float* const state = first.rows.front().state;
-  const int64_t between = StepsSince(state);
-  const absl::Duration quiet = first.queued_at - std::exchange(last_time_, first.queued_at);
-  if (!alone || !steps_.ready() || free_slots_.empty() || rows > BucketSet::kMaxBatchSize) return false;
-  const absl::Duration cost = first.model->step_costs().Of(rows);
+bool ComputePool::Core::RunsInPlace(const Arrival& arrival) const {
+  const int64_t rows = arrival.rows;
+  if (rows == 0 || rows > BucketSet::kMaxBatchSize || !arrival.first) return false;
+  if (!steps_.ready() || free_slots_.empty()) return false;
+  const absl::Duration cost = arrival.model.step_costs().Of(rows);
   if (cost > options_.in_place_limit) return false;
-  const bool few = between < static_cast<int64_t>(kFew) && between * cost <= kHandOver;
-  return few || quiet >= 4 * cost + kQuiet;
+  const bool few = arrival.between < static_cast<int64_t>(kFew) && arrival.between * cost <= kHandOver;
+  return few || arrival.quiet >= 4 * cost + kQuiet;
+}
+
+bool ComputePool::Core::Gathers(const Arrival& arrival) const {
+  if (arrival.rows == 0 || !options_.ask_back) return false;
+  const bool idle = sequences_.size() == 0 && free_slots_.size() == slots_.size();
+  if (!idle || !steps_.ready() || steps_.due()) return false;
+  const StepCosts& costs = arrival.model.step_costs();
+  if (arrival.rows <= BucketSet::kMaxBatchSize && costs.Of(arrival.rows) <= kGathered) return true;
+  // For a worker, but not at once for a row where a batch is to be had.
+  return arrival.between > 1 && arrival.rows < costs.worthwhile_rows();
+}
+
+void ComputePool::Core::ComeBack() {
+  Slot* slot = nullptr;
+  {
+    absl::MutexLock lock(&mu_);
+    asked_ = false;
+    if (steps_.ready() && !free_slots_.empty() && steps_.CostOfNext() <= kGathered) {
+      slot = TakeSlot();
+      TakeSteps(slot, /*others=*/0);
+    }
+    WakeWorker();
+  }
+  if (slot == nullptr) return;
+  RunSteps(slot);
+  ReleaseInPlace(slot);
 }
 
 int64_t ComputePool::Core::StepsSince(const float* state) {
@@ -239,10 +291,9 @@ ComputePool::Core::Slot* ComputePool::Core::TakeSlot() {
   return slot;
 }
 
-void ComputePool::Core::TakeSteps(Slot* slot) {
+void ComputePool::Core::TakeSteps(Slot* slot, int others) {
   slot->tasks.clear();
-  steps_.Take(static_cast<int>(std::min<size_t>(free_slots_.size(), static_cast<size_t>(idle_workers_))) + 1,
-              &slot->tasks);
+  steps_.Take(others + 1, &slot->tasks);
   slot->model = slot->tasks.front()->model;
   queued_steps_.fetch_sub(static_cast<int64_t>(slot->tasks.size()), std::memory_order_relaxed);
 }
@@ -275,7 +326,7 @@ ComputePool::Core::Slot* ComputePool::Core::Take(int worker, Slot* done) {
   }
   Slot* slot = TakeSlot();
   if (!sequences_.HasTurn(worker) || (steps_.ready() && (slot->steps_next || steps_.due()))) {
-    TakeSteps(slot);
+    TakeSteps(slot, IdleOthers());
     slot->steps_next = false;
   } else {
     slot->turn = sequences_.Take(worker);
@@ -347,6 +398,8 @@ ComputePool::ComputePool(Options options, Clock* clock)
 ComputePool::~ComputePool() = default;
 
 int ComputePool::num_workers() const { return core_->num_workers(); }
+
+void ComputePool::ComeBack() { core_->ComeBack(); }
 
 absl::Status ComputePool::SubmitStep(StepTask* task) { return core_->Submit(task); }
 

@@ -6,9 +6,10 @@
 // follows from what its batches cost (step_queue.h); workers without steps share
 // the slices of one sequence (sequence_queue.h). Where nothing else goes on, a
 // few steps or a short sequence run on the thread that submits them, which saves the
-// hand-over.
+// hand-over: at once, or where several callers take turns, when the thread comes back.
 //
-// Thread-safe. The destructor finishes what was submitted, then joins.
+// Thread-safe. The destructor finishes what was submitted, then joins, and waits for who
+// was asked back.
 
 #ifndef GRUSERVE_CORE_RUNTIME_COMPUTE_POOL_H_
 #define GRUSERVE_CORE_RUNTIME_COMPUTE_POOL_H_
@@ -38,6 +39,10 @@ class ComputePool : public Executor {
     // Steps, and sequences of steps, that cost up to so much run on the thread that
     // submits them, where the server is idle otherwise. Zero: never.
     absl::Duration in_place_limit;
+    // Asks a thread that submits steps to call ComeBack once, when it has dealt with what it
+    // has at hand. Called with no lock held, and not again before ComeBack has begun. Empty:
+    // nobody comes back.
+    std::function<void()> ask_back;
   };
 
   // REQUIRES: `clock` outlives the pool.
@@ -46,6 +51,10 @@ class ComputePool : public Executor {
 
   // Workers running: replicas to make for each model.
   int num_workers() const;
+
+  // Runs the few steps that several callers left for the thread that comes back, as one
+  // batch, or has a worker run them. REQUIRES: Options::ask_back was called.
+  void ComeBack();
 
   absl::Status SubmitStep(StepTask* task) override;
   absl::Status SubmitSequence(SequenceTask* task) override;

@@ -56,6 +56,7 @@ void StepQueue::Push(StepTask* task) {
     queue->in_order.Push(task, tenant);
   }
   queue->rows += Rows(task);
+  ++queue->tasks;
   ++waiting_;
   Settle(queue);
 }
@@ -67,12 +68,22 @@ void StepQueue::Settle(ModelQueue* queue) {
   turns_.push_back(queue);
 }
 
+int64_t StepQueue::RowsOfOnly(const LoadedModel* model) const {
+  const auto found = queue_of_.find(model);
+  return found != queue_of_.end() && found->second->tasks == waiting_ ? found->second->rows : 0;
+}
+
+absl::Duration StepQueue::CostOfNext() const {
+  const ModelQueue& next = **NextTurn();
+  return next.model->step_costs().Of(next.rows);
+}
+
 bool StepQueue::due() const {
   return std::any_of(turns_.begin(), turns_.end(),
                      [](const ModelQueue* queue) { return !queue->by_due.empty(); });
 }
 
-StepQueue::ModelQueue* StepQueue::TakeTurn() {
+std::vector<StepQueue::ModelQueue*>::const_iterator StepQueue::NextTurn() const {
   // The nearest due time; else the tenant that has had least; else the turn.
   const auto due = [](const ModelQueue* queue) {
     return queue->by_due.empty() ? absl::InfiniteFuture() : queue->by_due.front()->due;
@@ -80,10 +91,13 @@ StepQueue::ModelQueue* StepQueue::TakeTurn() {
   const auto served = [this](const ModelQueue* queue) {
     return queue->in_order.empty() ? virtual_time_ : queue->in_order.next_virtual_time();
   };
-  const auto next =
-      std::min_element(turns_.begin(), turns_.end(), [&](const ModelQueue* a, const ModelQueue* b) {
-        return due(a) != due(b) ? due(a) < due(b) : served(a) < served(b);
-      });
+  return std::min_element(turns_.begin(), turns_.end(), [&](const ModelQueue* a, const ModelQueue* b) {
+    return due(a) != due(b) ? due(a) < due(b) : served(a) < served(b);
+  });
+}
+
+StepQueue::ModelQueue* StepQueue::TakeTurn() {
+  const auto next = NextTurn();
   ModelQueue* const queue = *next;
   turns_.erase(next);
   queue->has_turn = false;
@@ -111,6 +125,7 @@ void StepQueue::Take(int workers, std::vector<StepTask*>* batch) {
   const auto take = [&](StepTask* task) {
     batch->push_back(task);
     rows += Rows(task);
+    --queue->tasks;
     --waiting_;
     Charge(task);
   };

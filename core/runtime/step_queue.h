@@ -34,6 +34,10 @@ class StepQueue {
   bool empty() const { return waiting_ == 0; }
   // Whether there is a batch to take now.
   bool ready() const { return !turns_.empty(); }
+  // Rows that wait, where all are of `model`; otherwise 0.
+  int64_t RowsOfOnly(const LoadedModel* model) const;
+  // What everything of the model whose turn it is costs as one batch. REQUIRES: ready().
+  absl::Duration CostOfNext() const;
   // Whether that batch has a step with a due time.
   bool due() const;
 
@@ -54,8 +58,9 @@ class StepQueue {
     std::vector<StepTask*> by_due;       // A heap, nearest first.
     std::vector<StepTask*> by_deadline;  // A heap, nearest first.
     FairQueue in_order;
-    int64_t rows = 0;
-    int running = 0;  // Workers that run it.
+    int64_t tasks = 0;
+    int64_t rows = 0;  // Of the tasks.
+    int running = 0;   // Workers that run it.
     bool has_turn = false;
 
     bool empty() const { return in_order.empty() && by_deadline.empty() && by_due.empty(); }
@@ -65,7 +70,9 @@ class StepQueue {
   ModelQueue* QueueOf(const LoadedModel* model);
   // Gives it a turn, where there is a batch to take.
   void Settle(ModelQueue* queue);
-  // Takes a model out of the turns.
+  // Whose turn it is.
+  std::vector<ModelQueue*>::const_iterator NextTurn() const;
+  // Takes that model out of the turns.
   ModelQueue* TakeTurn();
   // Counts what leaves the queue against its tenant.
   void Charge(StepTask* task);

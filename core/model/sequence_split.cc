@@ -134,6 +134,10 @@ SequenceSplit SplitSequence(const Model& model, const SequenceCall& call, int64_
   double row_steps = 0;
   for (int64_t row = 0; row < call.batch_size; ++row) row_steps += static_cast<double>(call.length(row));
   split.lanes = ChooseLanes(config, call.batch_size, parallelism);
+  // A step that only reads weights takes as long as one of some rows.
+  if (WeightBytes(config) >= kBigWeightBytes) {
+    row_steps = std::max(row_steps, static_cast<double>(call.time_steps * kSmallGroup));
+  }
   const bool worth_it = parallelism > 1 && row_steps * FlopsOfRow(config) >= kMinSharedFlops;
   split.shared = worth_it && split.lanes * ParallelTracks(config) > 1;
   split.columns = worth_it && !split.shared && HasColumns(model, call.batch_size);

@@ -1,9 +1,9 @@
 #include "core/engine/gru_columns.h"
 
 #include <cstddef>
-#include <cstring>
 #include <utility>
 
+#include "core/base/aligned_buffer.h"
 #include "core/base/status_macros.h"
 #include "core/engine/dnnl_status.h"
 #include "core/engine/gru_gates.h"
@@ -73,14 +73,14 @@ bool GruColumns::Fits(const GruLayerShape& shape) {
 
 GruColumns::GruColumns(const GruLayerShape& shape, const GruLayerWeights& weights, int64_t lone_row_block)
     : shape_(shape), lone_row_block_(lone_row_block) {
-  const int64_t size = block_size();
+  const int64_t hidden = shape.hidden_size;
   for (int64_t block = 0; block < kBlocks; ++block) {
-    AlignedBuffer& own = weights_iter_[static_cast<size_t>(block)];
-    own = AlignedBuffer(shape.hidden_size * kGates * size);
-    const float* source = weights.weights_iter.data() + block * size;
-    for (int64_t i = 0; i < shape.hidden_size * kGates; ++i, source += shape.hidden_size) {
-      std::memcpy(own.data() + i * size, source, static_cast<size_t>(size) * sizeof(float));
+    std::array<WeightMatrix, kGates> gates;
+    for (int64_t gate = 0; gate < kGates; ++gate) {
+      gates[static_cast<size_t>(gate)] = {weights.weights_iter.data() + gate * hidden + block * block_size(),
+                                          hidden, block_size(), kGates * hidden};
     }
+    weights_iter_.emplace_back(gates);
   }
 }
 
@@ -116,12 +116,8 @@ absl::Status GruColumns::Step(const GruLayerWeights& weights, int block, int64_t
   const int64_t size = block_size();
   const auto at = static_cast<size_t>(batch_size - 1);
   Workspace::Rep& room = *workspace.rep_;
-  const WeightMatrix weights_iter = {weights_iter_[static_cast<size_t>(block)].data(), hidden, kGates * size,
-                                     kGates * size};
-  GRUSERVE_RETURN_IF_ERROR(
-      batch_size == 1
-          ? MultiplyOneRow(src_iter, weights_iter, lone_row_block_, room.product.data(), room.partial.data())
-          : MultiplyRows(batch_size, src_iter, weights_iter, room.product.data(), kGates * size));
+  GRUSERVE_RETURN_IF_ERROR(weights_iter_[static_cast<size_t>(block)].Multiply(
+      batch_size, src_iter, lone_row_block_, room.product.data(), room.partial.data()));
   const float* const bias = weights.bias.data() + block * size;  // Gates u, r, o, and the product's o.
   for (int64_t n = 0; n < batch_size; ++n) {
     for (int64_t gate = 0; gate < 2; ++gate) {

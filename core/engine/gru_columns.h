@@ -13,12 +13,13 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/base/aligned_buffer.h"
 #include "core/engine/bucket.h"
 #include "core/engine/gru_layer_weights.h"
+#include "core/engine/weight_panels.h"
 
 namespace gruserve {
 
@@ -81,7 +82,7 @@ class GruColumns {
   const GruLayerShape shape_;
   const int64_t lone_row_block_;
   std::unique_ptr<const Functions> functions_;
-  std::array<AlignedBuffer, kBlocks> weights_iter_;  // [H, 3, block_size]
+  std::vector<WeightPanels> weights_iter_;  // Of each block: [H, 3 * block_size].
 };
 
 }  // namespace gruserve

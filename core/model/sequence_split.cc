@@ -119,6 +119,10 @@ int64_t ColumnBatch(const Model& model, int64_t rows) {
   return model.buckets().buckets()[model.buckets().Pick(1, rows)].batch_size;
 }
 
+bool SharesLoneStep(const Model& model) {
+  return SplitSequence(model, {.time_steps = 1, .batch_size = 1}, ColumnSlice::kParts).columns;
+}
+
 std::span<const int64_t> SequenceSplit::group(int64_t index) const {
   const auto at = static_cast<size_t>(index);
   return {order.data() + begins[at], static_cast<size_t>(begins[at + 1] - begins[at])};
@@ -134,13 +138,14 @@ SequenceSplit SplitSequence(const Model& model, const SequenceCall& call, int64_
   double row_steps = 0;
   for (int64_t row = 0; row < call.batch_size; ++row) row_steps += static_cast<double>(call.length(row));
   split.lanes = ChooseLanes(config, call.batch_size, parallelism);
-  // A step that only reads weights takes as long as one of some rows.
-  if (WeightBytes(config) >= kBigWeightBytes) {
-    row_steps = std::max(row_steps, static_cast<double>(call.time_steps * kSmallGroup));
-  }
-  const bool worth_it = parallelism > 1 && row_steps * FlopsOfRow(config) >= kMinSharedFlops;
-  split.shared = worth_it && split.lanes * ParallelTracks(config) > 1;
-  split.columns = worth_it && !split.shared && HasColumns(model, call.batch_size);
+  const auto worth_it = [&](double rows) {
+    return parallelism > 1 && rows * FlopsOfRow(config) >= kMinSharedFlops;
+  };
+  split.shared = split.lanes * ParallelTracks(config) > 1 && worth_it(row_steps);
+  // A step that mostly reads weights takes as long as one of some rows.
+  const int64_t least = WeightBytes(config) < kBigWeightBytes ? 0 : call.time_steps * kSmallGroup;
+  split.columns = !split.shared && HasColumns(model, call.batch_size) &&
+                  worth_it(std::max(row_steps, static_cast<double>(least)));
   if (!split.shared) split.lanes = parallelism = 1;
 
   DealRows(model.buckets().max_batch_size(), &split);

@@ -35,6 +35,9 @@ struct SequenceSplit {
 // longest slices and the fullest groups. REQUIRES: time_steps, batch_size >= 1.
 SequenceSplit SplitSequence(const Model& model, const SequenceCall& call, int64_t parallelism);
 
+// Whether two workers that have nothing else to do share a call of one row and step.
+bool SharesLoneStep(const Model& model);
+
 // Rows that a step by columns computes, with padding, where `rows` are wanted: as
 // many as single steps do.
 int64_t ColumnBatch(const Model& model, int64_t rows);

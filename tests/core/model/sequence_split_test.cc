@@ -64,6 +64,19 @@ TEST(SequenceSplitTest, OneWorkerTakesFullGroups) {
   EXPECT_EQ(split.slices_between, 1);
 }
 
+// Each step of it reads more weights than it computes.
+TEST(SequenceSplitTest, AShortCallOfLargeWeightsIsSharedByColumns) {
+  const GruConfig config{.input_size = 768, .hidden_size = 768};
+  const std::shared_ptr<const Model> model = RandomModel(1, config);
+  if (model->columns() == nullptr) return;  // Other bits here: such a library has none.
+  EXPECT_TRUE(SplitSequence(*model, {.time_steps = 2, .batch_size = 1}, 2).columns);
+  EXPECT_FALSE(SplitSequence(*model, {.time_steps = 2, .batch_size = 1}, 1).columns);
+  EXPECT_FALSE(SplitSequence(*model, {.time_steps = 1, .batch_size = 1}, 2).columns);
+  // Slices are of whole projections.
+  const int64_t steps = SplitSequence(*model, {.time_steps = 500, .batch_size = 1}, 2).max_column_steps;
+  EXPECT_EQ(steps % GruColumns::kMaxProjectedSteps, 0) << steps;
+}
+
 TEST(SequenceSplitTest, ASmallCallIsNotShared) {
   EXPECT_EQ(Split(kLarge, 4, 8, 2).num_groups(), 1);
   EXPECT_EQ(Split(kLarge, 400, 8, 2).num_groups(), 2);

@@ -18,6 +18,7 @@
 #include "core/base/status_macros.h"
 #include "core/runtime/compute_pool.h"
 #include "core/runtime/model_repository.h"
+#include "core/runtime/usable_processors.h"
 #include "core/session/session_table.h"
 #include "core/store/store_address.h"
 #include "server/backend.h"
@@ -195,6 +196,10 @@ void Server::Rooms::TendOldSessions() {
 absl::Status Server::Rooms::Build() {
   ComputePool::Options pool_options;
   pool_options.in_place_limit = absl::Microseconds(300);
+  // On so few processors a worker takes the polling thread's own; on more, messages that
+  // come meanwhile should not wait for long.
+  constexpr int kFewProcessors = 2;
+  if (UsableProcessors() <= kFewProcessors) pool_options.gather_limit = absl::Microseconds(1200);
   pool_options.ask_back = [this] { come_back.Start(); };
   pool_options.num_workers = options.workers;
   pool_options.max_queued_steps = options.max_queued_steps;

@@ -1,7 +1,6 @@
 #include "core/runtime/compute_pool.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cassert>
 #include <cstddef>
@@ -16,26 +15,13 @@
 #include "core/engine/bucket_set.h"
 #include "core/engine/omp_threads.h"
 #include "core/runtime/sequence_queue.h"
+#include "core/runtime/shared_step.h"
+#include "core/runtime/step_placement.h"
 #include "core/runtime/step_queue.h"
 #include "core/runtime/task_queue.h"
 #include "core/runtime/work_round.h"
 
 namespace gruserve {
-namespace {
-
-// With no other step for so long, beside the time of four steps, the server is idle.
-constexpr absl::Duration kQuiet = absl::Microseconds(200);
-
-// Among so few sessions, whose steps together cost no more than handing one over and
-// its answer back, batches stay small, and each step is done sooner where it comes.
-constexpr size_t kFew = 16;
-constexpr absl::Duration kHandOver = absl::Microseconds(50);
-
-// A gathered batch that costs more goes to a worker: messages that come meanwhile wait.
-constexpr absl::Duration kGathered = absl::Microseconds(150);
-
-}  // namespace
-
 class ComputePool::Core : public StepPublisher {
  public:
   Core(Options options, Clock* clock);
@@ -59,15 +45,6 @@ class ComputePool::Core : public StepPublisher {
     std::optional<SequenceQueue::Turn> turn;
   };
 
-  // Steps that a caller brings.
-  struct Arrival {
-    const LoadedModel& model;
-    bool first;            // Nothing waited before them.
-    int64_t rows;          // Theirs and of what waited; 0: of several models.
-    int64_t between;       // See StepsSince.
-    absl::Duration quiet;  // Since the arrival before.
-  };
-
   void Work(int worker) ABSL_LOCKS_EXCLUDED(mu_);
   // Gives `done` back, waits for work, and answers a slot with a batch or with a
   // turn of a sequence. Null at the end.
@@ -75,6 +52,7 @@ class ComputePool::Core : public StepPublisher {
   bool WorkReady(int worker) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return !free_slots_.empty() && (steps_.ready() || sequences_.HasTurn(worker));
   }
+  bool AllIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return idle_workers_ == num_workers_; }
   // Workers that could take a share of what this thread takes.
   int IdleOthers() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return std::min(static_cast<int>(free_slots_.size()), idle_workers_);
@@ -94,12 +72,11 @@ class ComputePool::Core : public StepPublisher {
     if (idle_workers_ == 0 || free_slots_.empty()) sequences_.SendHelpAway();
     WakeWorker();
   }
-  // How many rounds came since that of `state`, kFew where that is long ago; notes it.
-  int64_t StepsSince(const float* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Whether the steps that a caller brings, and those that wait, all of one model, run on
-  // its thread: now, or when it comes back.
-  bool RunsInPlace(const Arrival& arrival) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool Gathers(const Arrival& arrival) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Where the steps of a caller's round run, which are queued already, `first` before the
+  // others; `nothing_waited` before them.
+  StepPlace Place(const StepTask& first, bool nothing_waited) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Makes the one step that waits a sequence.
+  void ShareStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool RunsInPlace(const SequenceTask& task) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunSteps(Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
   void RunTurn(int worker, Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
@@ -121,10 +98,7 @@ class ComputePool::Core : public StepPublisher {
   bool asked_ ABSL_GUARDED_BY(mu_) = false;  // Somebody comes back for what waits.
   StepQueue steps_ ABSL_GUARDED_BY(mu_);
   SequenceQueue sequences_ ABSL_GUARDED_BY(mu_);
-  // The callers' rounds before this one: the states of their first steps, the last one
-  // at the end, and when that came.
-  std::array<const float*, kFew> recent_ ABSL_GUARDED_BY(mu_) = {};
-  absl::Time last_time_ ABSL_GUARDED_BY(mu_);
+  StepPlacement placement_ ABSL_GUARDED_BY(mu_);
 };
 
 ComputePool::Core::Core(Options options, Clock* clock)
@@ -133,7 +107,8 @@ ComputePool::Core::Core(Options options, Clock* clock)
       clock_(clock),
       slots_(static_cast<size_t>(num_workers_)),
       sequences_(num_workers_),
-      last_time_(absl::InfinitePast()) {
+      placement_({.at_once = options_.in_place_limit,
+                  .gathered = options_.ask_back ? options_.gather_limit : absl::ZeroDuration()}) {
   {
     absl::MutexLock lock(&mu_);
     for (int i = num_workers_ - 1; i >= 0; --i) {
@@ -146,6 +121,8 @@ ComputePool::Core::Core(Options options, Clock* clock)
   }
   threads_.reserve(slots_.size());
   for (int i = 0; i < num_workers_; ++i) threads_.emplace_back([this, i] { Work(i); });
+  absl::MutexLock lock(&mu_);
+  mu_.Await(absl::Condition(this, &Core::AllIdle));
 }
 
 ComputePool::Core::~Core() {
@@ -212,20 +189,21 @@ void ComputePool::Core::Publish(TaskQueue<StepTask> steps, bool from_caller) {
   {
     absl::MutexLock lock(&mu_);
     const StepTask& first = *steps.front();
-    Arrival arrival = {.model = *first.model, .first = steps_.empty()};
+    const bool nothing_waited = steps_.empty();
     while (!steps.empty()) steps_.Push(steps.PopFront());
-    if (from_caller) {
-      arrival.rows = steps_.RowsOfOnly(first.model);
-      arrival.between = StepsSince(first.rows.front().state);
-      arrival.quiet = first.queued_at - std::exchange(last_time_, first.queued_at);
-    }
-    if (RunsInPlace(arrival)) {
-      slot = TakeSlot();
-      TakeSteps(slot, IdleOthers());
-    } else if (Gathers(arrival)) {
-      ask = !std::exchange(asked_, true);
-    } else {
-      WakeOrCallWorker();
+    switch (from_caller ? Place(first, nothing_waited) : StepPlace::kWorker) {
+      case StepPlace::kCaller:
+        slot = TakeSlot();
+        TakeSteps(slot, IdleOthers());
+        break;
+      case StepPlace::kCallerBack:
+        ask = !std::exchange(asked_, true);
+        break;
+      case StepPlace::kWorker:
+        WakeOrCallWorker();
+        break;
+      case StepPlace::kWorkers:
+        ShareStep();
     }
   }
   if (ask) options_.ask_back();
@@ -234,24 +212,28 @@ void ComputePool::Core::Publish(TaskQueue<StepTask> steps, bool from_caller) {
   ReleaseInPlace(slot);
 }
 
-bool ComputePool::Core::RunsInPlace(const Arrival& arrival) const {
-  const int64_t rows = arrival.rows;
-  if (rows == 0 || rows > BucketSet::kMaxBatchSize || !arrival.first) return false;
-  if (!steps_.ready() || free_slots_.empty()) return false;
-  const absl::Duration cost = arrival.model.step_costs().Of(rows);
-  if (cost > options_.in_place_limit) return false;
-  const bool few = arrival.between < static_cast<int64_t>(kFew) && arrival.between * cost <= kHandOver;
-  return few || arrival.quiet >= 4 * cost + kQuiet;
+StepPlace ComputePool::Core::Place(const StepTask& first, bool nothing_waited) {
+  return placement_.Choose(
+      {.costs = first.model->step_costs(),
+       .state = first.rows.front().state,
+       .time = first.queued_at,
+       .rows = steps_.RowsOfOnly(first.model),
+       .nothing_waited = nothing_waited,
+       .may_run = steps_.ready() && !free_slots_.empty(),
+       .idle = sequences_.size() == 0 && free_slots_.size() == slots_.size() && !steps_.due(),
+       .shareable = num_workers_ > 1 && first.model->shares_lone_step()});
 }
 
-bool ComputePool::Core::Gathers(const Arrival& arrival) const {
-  if (arrival.rows == 0 || !options_.ask_back) return false;
-  const bool idle = sequences_.size() == 0 && free_slots_.size() == slots_.size();
-  if (!idle || !steps_.ready() || steps_.due()) return false;
-  const StepCosts& costs = arrival.model.step_costs();
-  if (arrival.rows <= BucketSet::kMaxBatchSize && costs.Of(arrival.rows) <= kGathered) return true;
-  // For a worker, but not at once for a row where a batch is to be had.
-  return arrival.between > 1 && arrival.rows < costs.worthwhile_rows();
+void ComputePool::Core::ShareStep() {
+  std::vector<StepTask*> step;
+  steps_.Take(1, &step);
+  steps_.Done(step.front()->model);
+  queued_steps_.fetch_sub(1, std::memory_order_relaxed);
+  sequences_.Push(new SharedStep(step.front(), [this](const StepTask& done) {
+    if (!options_.observe_batch) return;
+    options_.observe_batch(*done.model, 1, absl::ZeroDuration(), clock_->Now() - done.queued_at);
+  }));
+  WakeOrCallWorker();
 }
 
 void ComputePool::Core::ComeBack() {
@@ -259,7 +241,7 @@ void ComputePool::Core::ComeBack() {
   {
     absl::MutexLock lock(&mu_);
     asked_ = false;
-    if (steps_.ready() && !free_slots_.empty() && steps_.CostOfNext() <= kGathered) {
+    if (steps_.ready() && !free_slots_.empty() && placement_.IsForCaller(steps_.CostOfNext())) {
       slot = TakeSlot();
       TakeSteps(slot, /*others=*/0);
     }
@@ -270,19 +252,11 @@ void ComputePool::Core::ComeBack() {
   ReleaseInPlace(slot);
 }
 
-int64_t ComputePool::Core::StepsSince(const float* state) {
-  const auto last = std::find(recent_.rbegin(), recent_.rend(), state);
-  const int64_t between = last - recent_.rbegin();
-  std::shift_left(recent_.begin(), recent_.end(), 1);
-  recent_.back() = state;
-  return between;
-}
-
 bool ComputePool::Core::RunsInPlace(const SequenceTask& task) const {
   const bool idle = steps_.empty() && sequences_.size() == 0 && free_slots_.size() == slots_.size();
   if (!idle || WorkRound::Current() != nullptr) return false;
-  const absl::Duration step = task.model->step_costs().Of(task.call.batch_size);
-  return task.call.time_steps * step <= options_.in_place_limit;
+  const StepCosts& costs = task.model->step_costs();
+  return costs.OfSequence(task.call.time_steps, task.call.batch_size) <= options_.in_place_limit;
 }
 
 ComputePool::Core::Slot* ComputePool::Core::TakeSlot() {
@@ -358,7 +332,7 @@ void ComputePool::Core::RunSteps(Slot* slot) {
   slot->rows.clear();
   for (StepTask* task : slot->tasks) {
     if (task->deadline < begun) {
-      task->OnStepDone(absl::DeadlineExceededError("the step's deadline passed while it waited"));
+      task->OnStepDone(StepIsTooLate());
       continue;
     }
     oldest = std::min(oldest, task->queued_at);

@@ -39,13 +39,16 @@ class ComputePool : public Executor {
     // Steps, and sequences of steps, that cost up to so much run on the thread that
     // submits them, where the server is idle otherwise. Zero: never.
     absl::Duration in_place_limit;
+    // A batch of several callers' steps that costs up to so much runs on the thread that
+    // comes back; a worker takes what costs more.
+    absl::Duration gather_limit = absl::Microseconds(150);
     // Asks a thread that submits steps to call ComeBack once, when it has dealt with what it
     // has at hand. Called with no lock held, and not again before ComeBack has begun. Empty:
     // nobody comes back.
     std::function<void()> ask_back;
   };
 
-  // REQUIRES: `clock` outlives the pool.
+  // Returns when every worker waits for work. REQUIRES: `clock` outlives the pool.
   ComputePool(Options options, Clock* clock);
   ~ComputePool() override;
 

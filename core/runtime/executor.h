@@ -48,6 +48,10 @@ class StepTask {
   absl::Time queued_at;
 };
 
+inline absl::Status StepIsTooLate() {
+  return absl::DeadlineExceededError("the step's deadline passed while it waited");
+}
+
 // A whole sequence, or a chunk of a session.
 class SequenceTask {
  public:

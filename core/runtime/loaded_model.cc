@@ -4,6 +4,7 @@
 
 #include "core/base/aligned_buffer.h"
 #include "core/base/status_macros.h"
+#include "core/model/sequence_split.h"
 
 namespace gruserve {
 namespace {
@@ -39,6 +40,7 @@ absl::StatusOr<std::shared_ptr<const LoadedModel>> LoadedModel::Create(std::stri
     GRUSERVE_ASSIGN_OR_RETURN(step_costs, StepCosts::Measure(*loaded->replicas_.front()));
   }
   loaded->step_costs_ = *std::move(step_costs);
+  loaded->shares_lone_step_ = network->bare() != nullptr && SharesLoneStep(*network->bare());
   loaded->slab_ = std::make_unique<StateSlab>(network->state_size());
   loaded->name_ = std::move(name);
   loaded->version_ = version;

@@ -46,6 +46,8 @@ class LoadedModel {
   int64_t weight_bytes() const { return network_->parameter_count() * static_cast<int64_t>(sizeof(float)); }
   // As given, or measured when it was loaded.
   const StepCosts& step_costs() const { return step_costs_; }
+  // Whether two idle workers do a step of one row sooner than one (SharedStep).
+  bool shares_lone_step() const { return shares_lone_step_; }
 
  private:
   LoadedModel() = default;
@@ -57,6 +59,7 @@ class LoadedModel {
   std::vector<std::unique_ptr<NetworkReplica>> replicas_;
   std::unique_ptr<StateSlab> slab_;
   StepCosts step_costs_;
+  bool shares_lone_step_ = false;
 };
 
 using ModelHandle = std::shared_ptr<const LoadedModel>;

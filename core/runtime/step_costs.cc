@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 #include <utility>
 
 #include "core/base/aligned_buffer.h"
@@ -13,6 +14,9 @@ namespace gruserve {
 namespace {
 
 constexpr int kRuns = 4;
+constexpr int64_t kSequenceSteps = 32;
+// A model whose step costs more is not one for short sequences.
+constexpr absl::Duration kLongStep = absl::Microseconds(50);
 // A row in a worthwhile batch costs at most so much of one in the largest.
 constexpr double kEfficient = 1.25;
 // Several times what it takes to wake a sleeping thread.
@@ -25,10 +29,40 @@ absl::Duration ComputedSoFar() {
   return absl::DurationFromTimespec(computed);
 }
 
+template <typename Run>
+absl::StatusOr<absl::Duration> Fastest(Run run) {
+  absl::Duration fastest = absl::InfiniteDuration();
+  for (int i = 0; i < kRuns; ++i) {
+    const absl::Duration begin = ComputedSoFar();
+    GRUSERVE_RETURN_IF_ERROR(run());
+    fastest = std::min(fastest, ComputedSoFar() - begin);
+  }
+  return fastest;
+}
+
+// A step of it.
+absl::StatusOr<absl::Duration> MeasureLoneSequence(NetworkReplica& replica) {
+  const Network& network = replica.network();
+  AlignedBuffer input(kSequenceSteps * network.input_size());
+  AlignedBuffer output(kSequenceSteps * network.output_size());
+  AlignedBuffer state(network.state_size());
+  float* const states[] = {state.data()};
+  const SequenceCall call{.time_steps = kSequenceSteps,
+                          .batch_size = 1,
+                          .input = input.data(),
+                          .input_time_stride = network.input_size(),
+                          .output = output.data(),
+                          .output_time_stride = network.output_size(),
+                          .states = states};
+  GRUSERVE_ASSIGN_OR_RETURN(const absl::Duration fastest, Fastest([&] { return replica.RunSequence(call); }));
+  return fastest / kSequenceSteps;
+}
+
 }  // namespace
 
 StepCosts::StepCosts(std::vector<Point> points)
     : points_(std::move(points)),
+      lone_sequence_step_(points_.front().cost),
       row_in_largest_batch_(points_.back().cost / points_.back().rows),
       worthwhile_rows_(points_.back().rows) {
   for (const Point& point : points_) {
@@ -51,15 +85,16 @@ absl::StatusOr<StepCosts> StepCosts::Measure(NetworkReplica& replica) {
     rows.push_back({input.data(), states.data() + i * state_size, nullptr});
   std::vector<Point> points;
   for (int64_t count = 1;; count = std::min(2 * count, largest)) {
-    absl::Duration fastest = absl::InfiniteDuration();
-    for (int run = 0; run < kRuns; ++run) {
-      const absl::Duration begin = ComputedSoFar();
-      GRUSERVE_RETURN_IF_ERROR(replica.RunSteps({rows.data(), static_cast<size_t>(count)}));
-      fastest = std::min(fastest, ComputedSoFar() - begin);
-    }
-    points.push_back({count, fastest});
-    if (count == largest) return StepCosts(std::move(points));
+    const std::span<const StepRow> batch(rows.data(), static_cast<size_t>(count));
+    GRUSERVE_ASSIGN_OR_RETURN(const absl::Duration cost, Fastest([&] { return replica.RunSteps(batch); }));
+    points.push_back({count, cost});
+    if (count == largest) break;
   }
+  StepCosts costs(std::move(points));
+  if (costs.Of(1) <= kLongStep) {
+    GRUSERVE_ASSIGN_OR_RETURN(costs.lone_sequence_step_, MeasureLoneSequence(replica));
+  }
+  return costs;
 }
 
 absl::Duration StepCosts::Of(int64_t rows) const {

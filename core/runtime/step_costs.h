@@ -1,6 +1,6 @@
-// What a batch of steps of one model costs, measured when it is loaded: how many
-// rows make a batch worth a worker of its own, and whether a few rows may run
-// where they arrive.
+// What a batch of steps of one model costs, and a short sequence, measured when it is
+// loaded: how many rows make a batch worth a worker of its own, and whether a few rows
+// may run where they arrive.
 //
 // Plain values.
 
@@ -26,15 +26,22 @@ class StepCosts {
   // A model that cannot step: everything costs an eternity.
   StepCosts() = default;
   // REQUIRES: rows rise from 1 to the largest batch.
+  // A step of a sequence costs as much as one alone.
   explicit StepCosts(std::vector<Point> points);
 
-  // Runs batches of 1, 2, 4, ... rows, each a few times; the fastest counts, since
-  // whatever disturbs makes slower. Internal where oneDNN fails.
+  // Runs batches of 1, 2, 4, ... rows and a sequence of one, each a few times; the
+  // fastest counts, since whatever disturbs makes slower. Internal where oneDNN fails.
   static absl::StatusOr<StepCosts> Measure(NetworkReplica& replica);
 
   // Of the smallest measured batch that holds `rows`; of the largest, in parts,
   // where none does. REQUIRES: rows >= 1.
   absl::Duration Of(int64_t rows) const;
+
+  // Of a whole sequence. Its steps of one row cost less than single ones, since they
+  // share what a call costs; of more rows the difference is small.
+  absl::Duration OfSequence(int64_t time_steps, int64_t rows) const {
+    return time_steps * (rows == 1 ? lone_sequence_step_ : Of(rows));
+  }
 
   // A row's part of the largest batch: what a row costs where there is much to do.
   absl::Duration row_in_largest_batch() const { return row_in_largest_batch_; }
@@ -50,6 +57,7 @@ class StepCosts {
 
  private:
   std::vector<Point> points_;
+  absl::Duration lone_sequence_step_ = absl::InfiniteDuration();
   absl::Duration row_in_largest_batch_ = absl::InfiniteDuration();
   int64_t worthwhile_rows_ = 1;
 };

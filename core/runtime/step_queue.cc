@@ -56,8 +56,7 @@ void StepQueue::Push(StepTask* task) {
     queue->in_order.Push(task, tenant);
   }
   queue->rows += Rows(task);
-  ++queue->tasks;
-  ++waiting_;
+  waiting_rows_ += Rows(task);
   Settle(queue);
 }
 
@@ -70,7 +69,7 @@ void StepQueue::Settle(ModelQueue* queue) {
 
 int64_t StepQueue::RowsOfOnly(const LoadedModel* model) const {
   const auto found = queue_of_.find(model);
-  return found != queue_of_.end() && found->second->tasks == waiting_ ? found->second->rows : 0;
+  return found != queue_of_.end() && found->second->rows == waiting_rows_ ? found->second->rows : 0;
 }
 
 absl::Duration StepQueue::CostOfNext() const {
@@ -125,8 +124,6 @@ void StepQueue::Take(int workers, std::vector<StepTask*>* batch) {
   const auto take = [&](StepTask* task) {
     batch->push_back(task);
     rows += Rows(task);
-    --queue->tasks;
-    --waiting_;
     Charge(task);
   };
   const auto take_nearest = [&](int64_t limit) {
@@ -138,6 +135,7 @@ void StepQueue::Take(int workers, std::vector<StepTask*>* batch) {
   while (!queue->in_order.empty() && fits(queue->in_order.front(), most)) take(queue->in_order.PopFront());
   take_nearest(most);
   queue->rows -= rows;
+  waiting_rows_ -= rows;
   ++queue->running;
   Settle(queue);
 }

@@ -31,7 +31,7 @@ namespace gruserve {
 class StepQueue {
  public:
   // No step waits, of any model.
-  bool empty() const { return waiting_ == 0; }
+  bool empty() const { return waiting_rows_ == 0; }
   // Whether there is a batch to take now.
   bool ready() const { return !turns_.empty(); }
   // Rows that wait, where all are of `model`; otherwise 0.
@@ -58,9 +58,8 @@ class StepQueue {
     std::vector<StepTask*> by_due;       // A heap, nearest first.
     std::vector<StepTask*> by_deadline;  // A heap, nearest first.
     FairQueue in_order;
-    int64_t tasks = 0;
-    int64_t rows = 0;  // Of the tasks.
-    int running = 0;   // Workers that run it.
+    int64_t rows = 0;
+    int running = 0;  // Workers that run it.
     bool has_turn = false;
 
     bool empty() const { return in_order.empty() && by_deadline.empty() && by_due.empty(); }
@@ -77,7 +76,7 @@ class StepQueue {
   // Counts what leaves the queue against its tenant.
   void Charge(StepTask* task);
 
-  int64_t waiting_ = 0;
+  int64_t waiting_rows_ = 0;  // Of all models.
   Tenant nobody_;             // Whose steps name no tenant.
   int64_t virtual_time_ = 0;  // Where a tenant starts that has something to do again.
   std::vector<ModelQueue*> turns_;

@@ -33,6 +33,18 @@ class GatherTest : public ComputePoolTest {
     ASSERT_EQ(lone_.calls, 1);
   }
 
+  // A gathered step, then `second`, with which neither waits for a caller.
+  void ExpectAWorkerTakesBoth(OneStep& second, std::latch& second_done) {
+    std::latch done(1);
+    OneStep gathered(Small(), &done, {1, 2, 3});
+    ASSERT_TRUE(pool_->SubmitStep(&gathered).ok());
+    ASSERT_TRUE(pool_->SubmitStep(&second).ok());
+    done.wait();
+    second_done.wait();
+    EXPECT_EQ(asked_, 1);
+    pool_->ComeBack();  // Finds nothing.
+  }
+
   int asked_ = 0;
 
  private:
@@ -67,39 +79,26 @@ TEST_F(GatherTest, StepsOfSeveralCallersAreOneBatchOfTheOneThatComesBack) {
 TEST_F(GatherTest, MoreThanABatchGoesToAWorker) {
   Start();
   RunOneInPlace();
-  std::latch done(2);
-  OneStep gathered(Small(), &done, {1, 2, 3});
+  std::latch done(1);
   OneStep wide(Small(), &done, std::vector<float>(3 * 100), 100);
-  ASSERT_TRUE(pool_->SubmitStep(&gathered).ok());
-  ASSERT_TRUE(pool_->SubmitStep(&wide).ok());
-  done.wait();
-  EXPECT_EQ(asked_, 1);
-  pool_->ComeBack();  // Finds nothing.
+  ExpectAWorkerTakesBoth(wide, done);
 }
 
 TEST_F(GatherTest, AStepWithADueTimeWaitsForNobody) {
   Start();
   RunOneInPlace();
-  std::latch done(2);
-  OneStep gathered(Small(), &done, {1, 2, 3});
+  std::latch done(1);
   OneStep due(Small(), &done, {1, 2, 3});
   due.due = clock_.Now() + absl::Milliseconds(1);
-  ASSERT_TRUE(pool_->SubmitStep(&gathered).ok());
-  ASSERT_TRUE(pool_->SubmitStep(&due).ok());
-  done.wait();
-  pool_->ComeBack();
+  ExpectAWorkerTakesBoth(due, done);
 }
 
 TEST_F(GatherTest, StepsOfSeveralModelsGoToWorkers) {
   Start();
   RunOneInPlace();
-  std::latch done(2);
-  OneStep gathered(Small(), &done, {1, 2, 3});
+  std::latch done(1);
   OneStep other(Other(), &done, {1, 2, 3, 4});
-  ASSERT_TRUE(pool_->SubmitStep(&gathered).ok());
-  ASSERT_TRUE(pool_->SubmitStep(&other).ok());
-  done.wait();
-  pool_->ComeBack();
+  ExpectAWorkerTakesBoth(other, done);
 }
 
 TEST_F(GatherTest, TheDestructorFinishesWhatWaitsAndWaitsForWhoWasAsked) {

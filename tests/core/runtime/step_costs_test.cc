@@ -17,6 +17,13 @@ TEST(StepCostsTest, TheCostOfTheNextMeasuredBatchCounts) {
   EXPECT_EQ(costs.Of(16), absl::Microseconds(60));
 }
 
+TEST(StepCostsTest, ASequenceCostsItsSteps) {
+  const StepCosts costs({Point(1, 10), Point(2, 12)});
+  EXPECT_EQ(costs.OfSequence(5, 1), absl::Microseconds(50));
+  EXPECT_EQ(costs.OfSequence(5, 2), absl::Microseconds(60));
+  EXPECT_EQ(StepCosts().OfSequence(1, 1), absl::InfiniteDuration());
+}
+
 TEST(StepCostsTest, ABatchIsWorthAWorkerWhereARowIsCheapAndTheWholeIsLong) {
   // Bound by memory: a row alone costs as much as sixteen.
   EXPECT_EQ(StepCosts({Point(1, 600), Point(4, 700), Point(16, 1000), Point(64, 3300)}).worthwhile_rows(),
@@ -39,6 +46,8 @@ TEST(StepCostsTest, MeasuresEveryBatchUpToTheLargest) {
   ASSERT_EQ(costs->points().size(), 7u);
   EXPECT_EQ(costs->points().back().rows, 64);
   for (const auto& point : costs->points()) EXPECT_GT(point.cost, absl::ZeroDuration());
+  EXPECT_GT(costs->OfSequence(1, 1), absl::ZeroDuration());
+  EXPECT_LT(costs->OfSequence(1, 1), absl::Seconds(1));
 }
 
 }  // namespace

@@ -91,10 +91,9 @@ void AddAddresses(OptionList& list, ServerOptions& options) {
 
 void AddLimits(OptionList& list, ServerOptions& options) {
   list.Add("workers", options.workers, "Compute threads. 0: the processors that this process may use.");
-  list.Add(
-      "polling-threads", options.polling_threads,
-      "Threads that wait for gRPC's messages; more only help where one is always busy. 0: one for each four "
-      "processors that this process may use.");
+  list.Add("polling-threads", options.polling_threads,
+           "Threads that wait for gRPC's messages, at most as many as gRPC starts: half of the machine's "
+           "processors, 2 to 16. 0: one for each four processors that this process may use.");
   list.Add("compute-dtype", options.compute_dtype,
            "f32 or bf16: what models compute with whose model.json does not say. bf16 needs a processor with "
            "AVX512_BF16 or AMX.");

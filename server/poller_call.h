@@ -1,6 +1,6 @@
 // Has a function called by one of gRPC's polling threads, behind what is in their
-// queue already: so the thread that calls Start has dealt with the messages that it
-// has at hand.
+// queue already: where one thread polls and calls Start, when it has dealt with the
+// messages that it has at hand.
 //
 // gRPC has no such thing. This is a call on a channel that cannot work, which fails
 // at once; its callback waits in that queue like any other (4 us all in all).
@@ -29,7 +29,8 @@ class PollerCall {
   PollerCall(const PollerCall&) = delete;
   PollerCall& operator=(const PollerCall&) = delete;
 
-  // The function may call it too, for one more time. REQUIRES: the function has begun since the last call.
+  // The function may call it too, for one more time. REQUIRES: the function has begun since
+  // the last call.
   void Start() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:

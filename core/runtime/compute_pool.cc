@@ -74,10 +74,17 @@ class ComputePool::Core : public StepPublisher {
   }
   // Where the steps of a caller's round run, which are queued already, `first` before the
   // others; `nothing_waited` before them.
-  StepPlace Place(const StepTask& first, bool nothing_waited) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  RunPlace Place(const StepTask& first, bool nothing_waited) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Makes the one step that waits a sequence.
   void ShareStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool RunsInPlace(const SequenceTask& task) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  RunPlace Place(const SequenceTask& task) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The one that waits where it may run on this thread, or null.
+  SequenceTask* TakeLoneSequence() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  static absl::Duration CostOf(const SequenceTask& task) {
+    return task.model->step_costs().OfSequence(task.call.time_steps, task.call.batch_size);
+  }
+  // On a caller's thread, from begin to end.
+  void RunAlone(SequenceTask* task, Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
   void RunSteps(Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
   void RunTurn(int worker, Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -160,6 +167,7 @@ absl::Status ComputePool::Core::Submit(StepTask* task) {
 absl::Status ComputePool::Core::Submit(SequenceTask* task) {
   assert(task->model != nullptr);
   Slot* slot = nullptr;
+  bool ask = false;
   {
     absl::MutexLock lock(&mu_);
     if (stopping_) return absl::UnavailableError("the server is shutting down");
@@ -167,20 +175,31 @@ absl::Status ComputePool::Core::Submit(SequenceTask* task) {
       return absl::ResourceExhaustedError(absl::StrCat("the server's queue is full: ", sequences_.size(),
                                                        " sequences wait or run, the most it holds"));
     }
-    if (RunsInPlace(*task)) {
-      slot = TakeSlot();
-    } else {
-      sequences_.Push(task);
-      WakeOrCallWorker();
+    switch (Place(*task)) {
+      case RunPlace::kCaller:
+        slot = TakeSlot();
+        break;
+      case RunPlace::kCallerBack:
+        sequences_.Push(task);
+        ask = !std::exchange(asked_, true);
+        break;
+      case RunPlace::kWorker:
+      case RunPlace::kWorkers:
+        sequences_.Push(task);
+        WakeOrCallWorker();
     }
   }
-  if (slot == nullptr) return absl::OkStatus();
+  if (ask) options_.ask_back();
+  if (slot != nullptr) RunAlone(task, slot);
+  return absl::OkStatus();
+}
+
+void ComputePool::Core::RunAlone(SequenceTask* task, Slot* slot) {
   // A call that follows from the answer is one of many: it goes to a worker.
   const WorkRound round(WorkRound::Thread::kCaller);
   const absl::Status status = SequenceQueue::RunAlone(*task, slot->index, clock_->Now());
   ReleaseInPlace(slot);
   task->OnSequenceDone(status);
-  return absl::OkStatus();
 }
 
 void ComputePool::Core::Publish(TaskQueue<StepTask> steps, bool from_caller) {
@@ -191,18 +210,18 @@ void ComputePool::Core::Publish(TaskQueue<StepTask> steps, bool from_caller) {
     const StepTask& first = *steps.front();
     const bool nothing_waited = steps_.empty();
     while (!steps.empty()) steps_.Push(steps.PopFront());
-    switch (from_caller ? Place(first, nothing_waited) : StepPlace::kWorker) {
-      case StepPlace::kCaller:
+    switch (from_caller ? Place(first, nothing_waited) : RunPlace::kWorker) {
+      case RunPlace::kCaller:
         slot = TakeSlot();
         TakeSteps(slot, IdleOthers());
         break;
-      case StepPlace::kCallerBack:
+      case RunPlace::kCallerBack:
         ask = !std::exchange(asked_, true);
         break;
-      case StepPlace::kWorker:
+      case RunPlace::kWorker:
         WakeOrCallWorker();
         break;
-      case StepPlace::kWorkers:
+      case RunPlace::kWorkers:
         ShareStep();
     }
   }
@@ -212,7 +231,7 @@ void ComputePool::Core::Publish(TaskQueue<StepTask> steps, bool from_caller) {
   ReleaseInPlace(slot);
 }
 
-StepPlace ComputePool::Core::Place(const StepTask& first, bool nothing_waited) {
+RunPlace ComputePool::Core::Place(const StepTask& first, bool nothing_waited) {
   return placement_.Choose(
       {.costs = first.model->step_costs(),
        .state = first.rows.front().state,
@@ -238,25 +257,38 @@ void ComputePool::Core::ShareStep() {
 
 void ComputePool::Core::ComeBack() {
   Slot* slot = nullptr;
+  SequenceTask* alone = nullptr;
   {
     absl::MutexLock lock(&mu_);
     asked_ = false;
     if (steps_.ready() && !free_slots_.empty() && placement_.IsForCaller(steps_.CostOfNext())) {
       slot = TakeSlot();
       TakeSteps(slot, /*others=*/0);
+    } else if (steps_.empty() && free_slots_.size() == slots_.size()) {
+      alone = TakeLoneSequence();
+      if (alone != nullptr) slot = TakeSlot();
     }
     WakeWorker();
   }
   if (slot == nullptr) return;
+  if (alone != nullptr) return RunAlone(alone, slot);
   RunSteps(slot);
   ReleaseInPlace(slot);
 }
 
-bool ComputePool::Core::RunsInPlace(const SequenceTask& task) const {
-  const bool idle = steps_.empty() && sequences_.size() == 0 && free_slots_.size() == slots_.size();
-  if (!idle || WorkRound::Current() != nullptr) return false;
-  const StepCosts& costs = task.model->step_costs();
-  return costs.OfSequence(task.call.time_steps, task.call.batch_size) <= options_.in_place_limit;
+RunPlace ComputePool::Core::Place(const SequenceTask& task) const {
+  const bool idle = steps_.empty() && free_slots_.size() == slots_.size();
+  if (!idle || WorkRound::Current() != nullptr) return RunPlace::kWorker;
+  // Those that wait are waiting for the caller to come back, too.
+  if (sequences_.size() > 0) return asked_ ? RunPlace::kCallerBack : RunPlace::kWorker;
+  return placement_.ChooseForSequence(CostOf(task));
+}
+
+SequenceTask* ComputePool::Core::TakeLoneSequence() {
+  SequenceTask* const task = sequences_.TakeLone();
+  if (task == nullptr || CostOf(*task) <= options_.in_place_limit) return task;
+  sequences_.Push(task);
+  return nullptr;
 }
 
 ComputePool::Core::Slot* ComputePool::Core::TakeSlot() {

@@ -6,7 +6,8 @@
 // follows from what its batches cost (step_queue.h); workers without steps share
 // the slices of one sequence (sequence_queue.h). Where nothing else goes on, a
 // few steps or a short sequence run on the thread that submits them, which saves the
-// hand-over: at once, or where several callers take turns, when the thread comes back.
+// hand-over: at once, or when the thread comes back, so that what several callers bring
+// is one batch.
 //
 // Thread-safe. The destructor finishes what was submitted, then joins, and waits for who
 // was asked back.
@@ -55,8 +56,8 @@ class ComputePool : public Executor {
   // Workers running: replicas to make for each model.
   int num_workers() const;
 
-  // Runs the few steps that several callers left for the thread that comes back, as one
-  // batch, or has a worker run them. REQUIRES: Options::ask_back was called.
+  // Runs what callers left for the thread that comes back, steps as one batch or a lone
+  // sequence, or has workers run it. REQUIRES: Options::ask_back was called.
   void ComeBack();
 
   absl::Status SubmitStep(StepTask* task) override;

@@ -68,6 +68,13 @@ SequenceQueue::Turn SequenceQueue::Take(int worker) {
   return {.task = task, .parallelism = parallelism, .worker = worker};
 }
 
+SequenceTask* SequenceQueue::TakeLone() {
+  if (waiting_.size() != 1 || !begun_.empty()) return nullptr;
+  SequenceTask* const task = waiting_.front();
+  waiting_.pop_front();
+  return task;
+}
+
 void SequenceQueue::SendHelpAway() {
   for (const Begun& begun : begun_) {
     if (begun.run != nullptr) begun.run->SendHelpAway();

@@ -61,6 +61,9 @@ class SequenceQueue {
   // REQUIRES: HasTurn(worker).
   Turn Take(int worker);
 
+  // Takes out the one task that waits where none has begun; else null.
+  SequenceTask* TakeLone();
+
   // Makes workers that only help with others' slices come back for other work.
   void SendHelpAway();
 

@@ -1,5 +1,5 @@
-// Where the steps of a caller's round run: on the thread that brings them, at once or
-// when it comes back, or on a worker.
+// Where the steps of a caller's round run, and short sequences: on the thread that brings
+// them, at once or when it comes back, or on a worker.
 //
 // A lone step runs at once, which saves the hand-over; so do steps of so few sessions that
 // they are done sooner where they come. Steps of more sessions that are still cheap together
@@ -20,7 +20,7 @@
 
 namespace gruserve {
 
-enum class StepPlace {
+enum class RunPlace {
   kCaller,      // The caller's thread, now.
   kCallerBack,  // The same when it comes back, if no worker has taken them.
   kWorker,
@@ -48,7 +48,11 @@ class StepPlacement {
   explicit StepPlacement(Limits limits) : limits_(limits) {}
 
   // Notes the round, too.
-  StepPlace Choose(const Round& round);
+  RunPlace Choose(const Round& round);
+
+  // The same for a sequence of `cost` that comes to an idle server. Of several that come
+  // together a worker makes one call.
+  RunPlace ChooseForSequence(absl::Duration cost) const;
 
   // Whether a batch of `cost` is for the caller that comes back. What costs more goes to a
   // worker: messages that come meanwhile wait.

@@ -101,6 +101,51 @@ TEST_F(GatherTest, StepsOfSeveralModelsGoToWorkers) {
   ExpectAWorkerTakesBoth(other, done);
 }
 
+// Long enough to wait for others.
+constexpr int64_t kSteps = 60;
+
+TEST_F(GatherTest, ASequenceAloneRunsWhenTheCallerComesBack) {
+  Start();
+  for (int i = 1; i <= 2; ++i) {
+    std::latch done(1);
+    OneSequence sequence(Small(), &done, kSteps, 1, 1);
+    ASSERT_TRUE(pool_->SubmitSequence(&sequence).ok());
+    EXPECT_FALSE(done.try_wait());
+    EXPECT_EQ(asked_, i);
+    pool_->ComeBack();
+    ASSERT_TRUE(done.try_wait());
+    EXPECT_TRUE(sequence.status.ok()) << sequence.status;
+  }
+}
+
+TEST_F(GatherTest, SequencesThatComeTogetherAreForAWorker) {
+  Start();
+  std::latch done(2);
+  OneSequence first(Small(), &done, kSteps, 1, 1);
+  OneSequence second(Small(), &done, kSteps, 1, 1);
+  ASSERT_TRUE(pool_->SubmitSequence(&first).ok());
+  ASSERT_TRUE(pool_->SubmitSequence(&second).ok());
+  EXPECT_EQ(asked_, 1);
+  pool_->ComeBack();
+  done.wait();
+  EXPECT_TRUE(first.status.ok() && second.status.ok());
+  EXPECT_EQ(first.arrays.output, second.arrays.output);
+}
+
+TEST_F(GatherTest, AStepThatComesMeanwhileSendsBothToWorkers) {
+  Start();
+  std::latch sequence_done(1);
+  std::latch step_done(1);
+  OneSequence sequence(Small(), &sequence_done, kSteps, 1, 1);
+  OneStep step(Small(), &step_done, {1, 2, 3});
+  ASSERT_TRUE(pool_->SubmitSequence(&sequence).ok());
+  ASSERT_TRUE(pool_->SubmitStep(&step).ok());
+  sequence_done.wait();
+  step_done.wait();
+  pool_->ComeBack();  // Finds nothing.
+  EXPECT_EQ(asked_, 1);
+}
+
 TEST_F(GatherTest, TheDestructorFinishesWhatWaitsAndWaitsForWhoWasAsked) {
   Start();
   RunOneInPlace();

@@ -34,20 +34,20 @@ class StepPlacementTest : public ::testing::Test {
 };
 
 TEST_F(StepPlacementTest, TheFirstRunsAtOnceAndSoDoesALoneSession) {
-  EXPECT_EQ(placement_.Choose(Round(&states_[0], 1)), StepPlace::kCaller);
-  EXPECT_EQ(placement_.Choose(Round(&states_[0], 1)), StepPlace::kCaller);
+  EXPECT_EQ(placement_.Choose(Round(&states_[0], 1)), RunPlace::kCaller);
+  EXPECT_EQ(placement_.Choose(Round(&states_[0], 1)), RunPlace::kCaller);
 }
 
 TEST_F(StepPlacementTest, OthersThatFollowAreGathered) {
   placement_.Choose(Round(&states_[0], 1));
-  EXPECT_EQ(placement_.Choose(Round(&states_[1], 1)), StepPlace::kCallerBack);
-  EXPECT_EQ(placement_.Choose(Round(&states_[2], 2, /*nothing_waited=*/false)), StepPlace::kCallerBack);
+  EXPECT_EQ(placement_.Choose(Round(&states_[1], 1)), RunPlace::kCallerBack);
+  EXPECT_EQ(placement_.Choose(Round(&states_[2], 2, /*nothing_waited=*/false)), RunPlace::kCallerBack);
 }
 
 TEST_F(StepPlacementTest, AfterAQuietWhileAnyRunsAtOnce) {
   placement_.Choose(Round(&states_[0], 1));
   time_ += absl::Milliseconds(1);
-  EXPECT_EQ(placement_.Choose(Round(&states_[1], 1)), StepPlace::kCaller);
+  EXPECT_EQ(placement_.Choose(Round(&states_[1], 1)), RunPlace::kCaller);
 }
 
 // Sixteen sessions that all wait for one batch, and come again when they have its answer.
@@ -55,10 +55,10 @@ TEST_F(StepPlacementTest, TheFirstOfABurstIsGathered) {
   for (int burst = 0; burst < 2; ++burst) {
     time_ += absl::Microseconds(500);
     for (int i = 0; i < 16; ++i) {
-      const StepPlace place =
+      const RunPlace place =
           placement_.Choose(Round(&states_[static_cast<size_t>(i)], 1, /*nothing_waited=*/i == 0));
       if (burst > 0) {
-        EXPECT_EQ(place, StepPlace::kCallerBack) << i;
+        EXPECT_EQ(place, RunPlace::kCallerBack) << i;
       }
     }
   }
@@ -70,14 +70,14 @@ TEST_F(StepPlacementTest, WhatIsGatheredIsNotQuiet) {
     time_ += absl::Microseconds(300);
     placement_.Choose(Round(&states_[static_cast<size_t>(i)], 1, /*nothing_waited=*/i == 0));
   }
-  EXPECT_EQ(placement_.Choose(Round(&states_[5], 1)), StepPlace::kCallerBack);
+  EXPECT_EQ(placement_.Choose(Round(&states_[5], 1)), RunPlace::kCallerBack);
 }
 
 TEST_F(StepPlacementTest, WhatIsDearTogetherIsGatheredForAWorkerUntilItIsWorthOne) {
   ASSERT_EQ(costs_.worthwhile_rows(), 64);
   placement_.Choose(Round(&states_[0], 1));
-  EXPECT_EQ(placement_.Choose(Round(&states_[1], 16, /*nothing_waited=*/false)), StepPlace::kCallerBack);
-  EXPECT_EQ(placement_.Choose(Round(&states_[2], 64, /*nothing_waited=*/false)), StepPlace::kWorker);
+  EXPECT_EQ(placement_.Choose(Round(&states_[1], 16, /*nothing_waited=*/false)), RunPlace::kCallerBack);
+  EXPECT_EQ(placement_.Choose(Round(&states_[2], 64, /*nothing_waited=*/false)), RunPlace::kWorker);
   EXPECT_FALSE(placement_.IsForCaller(costs_.Of(16)));
   EXPECT_TRUE(placement_.IsForCaller(costs_.Of(4)));
 }
@@ -85,30 +85,30 @@ TEST_F(StepPlacementTest, WhatIsDearTogetherIsGatheredForAWorkerUntilItIsWorthOn
 TEST_F(StepPlacementTest, ABatchThatComesWholeIsForAWorker) {
   StepPlacement placement({.at_once = kLimit, .gathered = absl::Milliseconds(1)});
   placement.Choose(Round(&states_[0], 1));
-  EXPECT_EQ(placement.Choose(Round(&states_[1], 64, /*nothing_waited=*/false)), StepPlace::kCallerBack);
-  EXPECT_EQ(placement.Choose(Round(&states_[2], 64)), StepPlace::kWorker);
-  EXPECT_EQ(placement.Choose(Round(&states_[3], 16)), StepPlace::kCallerBack);
+  EXPECT_EQ(placement.Choose(Round(&states_[1], 64, /*nothing_waited=*/false)), RunPlace::kCallerBack);
+  EXPECT_EQ(placement.Choose(Round(&states_[2], 64)), RunPlace::kWorker);
+  EXPECT_EQ(placement.Choose(Round(&states_[3], 16)), RunPlace::kCallerBack);
 }
 
 TEST_F(StepPlacementTest, MoreThanABatchOrOtherWorkIsForAWorker) {
   placement_.Choose(Round(&states_[0], 1));
-  EXPECT_EQ(placement_.Choose(Round(&states_[1], 65)), StepPlace::kWorker);
+  EXPECT_EQ(placement_.Choose(Round(&states_[1], 65)), RunPlace::kWorker);
   StepPlacement::Round round = Round(&states_[2], 0);
-  EXPECT_EQ(placement_.Choose(round), StepPlace::kWorker) << "of several models";
+  EXPECT_EQ(placement_.Choose(round), RunPlace::kWorker) << "of several models";
   round.rows = 1;
   round.state = &states_[3];
   round.idle = false;
-  EXPECT_EQ(placement_.Choose(round), StepPlace::kWorker) << "beside other work";
+  EXPECT_EQ(placement_.Choose(round), RunPlace::kWorker) << "beside other work";
   round.state = &states_[4];
   round.idle = true;
   round.may_run = false;
-  EXPECT_EQ(placement_.Choose(round), StepPlace::kWorker) << "no slot";
+  EXPECT_EQ(placement_.Choose(round), RunPlace::kWorker) << "no slot";
 }
 
 TEST_F(StepPlacementTest, WhereNobodyComesBackWorkersTakeThem) {
   StepPlacement placement({.at_once = kLimit});
   placement.Choose(Round(&states_[0], 1));
-  EXPECT_EQ(placement.Choose(Round(&states_[1], 1)), StepPlace::kWorker);
+  EXPECT_EQ(placement.Choose(Round(&states_[1], 1)), RunPlace::kWorker);
 }
 
 TEST_F(StepPlacementTest, ALoneStepTooDearForOneThreadIsForTwoWorkersWhereTheyAreIdle) {
@@ -116,15 +116,23 @@ TEST_F(StepPlacementTest, ALoneStepTooDearForOneThreadIsForTwoWorkersWhereTheyAr
   StepPlacement::Round round = Round(&states_[0], 1);
   round.shareable = true;
   placement.Choose(round);
-  EXPECT_EQ(placement.Choose(round), StepPlace::kWorkers);
+  EXPECT_EQ(placement.Choose(round), RunPlace::kWorkers);
   round.rows = 2;
-  EXPECT_EQ(placement.Choose(round), StepPlace::kWorker);
+  EXPECT_EQ(placement.Choose(round), RunPlace::kWorker);
   round.rows = 1;
   round.idle = false;
-  EXPECT_EQ(placement.Choose(round), StepPlace::kWorker);
+  EXPECT_EQ(placement.Choose(round), RunPlace::kWorker);
   round.idle = true;
   round.state = &states_[1];
-  EXPECT_EQ(placement.Choose(round), StepPlace::kWorker) << "one of several sessions";
+  EXPECT_EQ(placement.Choose(round), RunPlace::kWorker) << "one of several sessions";
+}
+
+TEST_F(StepPlacementTest, ASequenceWaitsForOthersWhereItIsWorthIt) {
+  EXPECT_EQ(placement_.ChooseForSequence(absl::Microseconds(20)), RunPlace::kCaller);
+  EXPECT_EQ(placement_.ChooseForSequence(absl::Microseconds(200)), RunPlace::kCallerBack);
+  EXPECT_EQ(placement_.ChooseForSequence(absl::Microseconds(301)), RunPlace::kWorker);
+  const StepPlacement nobody({.at_once = kLimit});
+  EXPECT_EQ(nobody.ChooseForSequence(absl::Microseconds(200)), RunPlace::kCaller);
 }
 
 TEST_F(StepPlacementTest, BeyondTheLimitALoneSessionsStepsGoToAWorker) {
@@ -133,7 +141,7 @@ TEST_F(StepPlacementTest, BeyondTheLimitALoneSessionsStepsGoToAWorker) {
   StepPlacement::Round round{.costs = dear, .state = states_.data(), .time = time_, .rows = 1};
   round.nothing_waited = round.may_run = round.idle = true;
   placement.Choose(round);
-  EXPECT_EQ(placement.Choose(round), StepPlace::kWorker);
+  EXPECT_EQ(placement.Choose(round), RunPlace::kWorker);
 }
 
 }  // namespace

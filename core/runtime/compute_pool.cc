@@ -52,7 +52,6 @@ class ComputePool::Core : public StepPublisher {
   bool WorkReady(int worker) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return !free_slots_.empty() && (steps_.ready() || sequences_.HasTurn(worker));
   }
-  bool AllIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return idle_workers_ == num_workers_; }
   // Workers that could take a share of what this thread takes.
   int IdleOthers() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return std::min(static_cast<int>(free_slots_.size()), idle_workers_);
@@ -100,6 +99,7 @@ class ComputePool::Core : public StepPublisher {
 
   absl::Mutex mu_;
   absl::CondVar work_ready_;
+  absl::CondVar all_idle_;  // For the constructor.
   int idle_workers_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<Slot*> free_slots_ ABSL_GUARDED_BY(mu_);
   bool asked_ ABSL_GUARDED_BY(mu_) = false;  // Somebody comes back for what waits.
@@ -129,7 +129,7 @@ ComputePool::Core::Core(Options options, Clock* clock)
   threads_.reserve(slots_.size());
   for (int i = 0; i < num_workers_; ++i) threads_.emplace_back([this, i] { Work(i); });
   absl::MutexLock lock(&mu_);
-  mu_.Await(absl::Condition(this, &Core::AllIdle));
+  while (idle_workers_ < num_workers_) all_idle_.Wait(&mu_);
 }
 
 ComputePool::Core::~Core() {
@@ -326,7 +326,7 @@ ComputePool::Core::Slot* ComputePool::Core::Take(int worker, Slot* done) {
       work_ready_.SignalAll();
       return nullptr;
     }
-    ++idle_workers_;
+    if (++idle_workers_ == num_workers_) all_idle_.Signal();
     work_ready_.Wait(&mu_);
     --idle_workers_;
   }

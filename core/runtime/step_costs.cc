@@ -13,11 +13,7 @@
 namespace gruserve {
 namespace {
 
-// Of each kind, and short ones more often: each may follow upon a time without a
-// processor, and find its caches cold.
-constexpr int kMinRuns = 4;
-constexpr int kMaxRuns = 32;
-constexpr absl::Duration kEnough = absl::Milliseconds(1);
+constexpr int kRuns = 4;
 constexpr int64_t kSequenceSteps = 32;
 // A model whose step costs more is not one for short sequences.
 constexpr absl::Duration kLongStep = absl::Microseconds(50);
@@ -36,13 +32,10 @@ absl::Duration ComputedSoFar() {
 template <typename Run>
 absl::StatusOr<absl::Duration> Fastest(Run run) {
   absl::Duration fastest = absl::InfiniteDuration();
-  absl::Duration all;
-  for (int i = 0; i < kMinRuns || (i < kMaxRuns && all < kEnough); ++i) {
+  for (int i = 0; i < kRuns; ++i) {
     const absl::Duration begin = ComputedSoFar();
     GRUSERVE_RETURN_IF_ERROR(run());
-    const absl::Duration took = ComputedSoFar() - begin;
-    fastest = std::min(fastest, took);
-    all += took;
+    fastest = std::min(fastest, ComputedSoFar() - begin);
   }
   return fastest;
 }

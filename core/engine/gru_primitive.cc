@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/aligned_buffer.h"
 #include "core/base/bf16.h"
+#include "core/base/rounding.h"
 #include "core/base/status_macros.h"
 #include "core/engine/dnnl_status.h"
 #include "core/engine/gru_layout.h"
@@ -34,10 +35,7 @@ constexpr std::array<int, kSlots> kDnnlArgs = {
     DNNL_ARG_SRC_LAYER, DNNL_ARG_SRC_ITER,  DNNL_ARG_WEIGHTS_LAYER, DNNL_ARG_WEIGHTS_ITER,
     DNNL_ARG_BIAS,      DNNL_ARG_DST_LAYER, DNNL_ARG_SCRATCHPAD};
 
-int64_t RoundUp(int64_t bytes) {
-  constexpr int64_t kAlignment = AlignedBuffer::kAlignment;
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
+int64_t Aligned(int64_t bytes) { return RoundUp(bytes, AlignedBuffer::kAlignment); }
 
 }  // namespace
 
@@ -84,9 +82,9 @@ struct GruPrimitive::Rep {
   }
 
   // Where the rounded arrays lie, in bytes behind oneDNN's own.
-  int64_t src_iter_offset() const { return RoundUp(src_layer_size * kBf16Bytes); }
-  int64_t dst_layer_offset() const { return src_iter_offset() + RoundUp(state_size * kBf16Bytes); }
-  int64_t rounded_bytes() const { return dst_layer_offset() + RoundUp(dst_layer_size * kBf16Bytes); }
+  int64_t src_iter_offset() const { return Aligned(src_layer_size * kBf16Bytes); }
+  int64_t dst_layer_offset() const { return src_iter_offset() + Aligned(state_size * kBf16Bytes); }
+  int64_t rounded_bytes() const { return dst_layer_offset() + Aligned(dst_layer_size * kBf16Bytes); }
 
   absl::Status Execute(const std::array<void*, kSlots>& data) {
     for (size_t slot = 0; slot < kSlots; ++slot) {
@@ -122,7 +120,7 @@ absl::StatusOr<GruPrimitive> GruPrimitive::Create(const GruLayerShape& shape, co
 }
 
 int64_t GruPrimitive::scratchpad_bytes() const {
-  return rep_->bf16 ? RoundUp(rep_->dnnl_bytes) + rep_->rounded_bytes() : rep_->dnnl_bytes;
+  return rep_->bf16 ? Aligned(rep_->dnnl_bytes) + rep_->rounded_bytes() : rep_->dnnl_bytes;
 }
 
 absl::Status GruPrimitive::Run(const GruArguments& arguments) {
@@ -137,7 +135,7 @@ absl::Status GruPrimitive::Run(const GruArguments& arguments) {
                                     arguments.scratchpad};
   if (!rep_->bf16) return rep_->Execute(data);
 
-  auto* const rounded = static_cast<std::byte*>(arguments.scratchpad) + RoundUp(rep_->dnnl_bytes);
+  auto* const rounded = static_cast<std::byte*>(arguments.scratchpad) + Aligned(rep_->dnnl_bytes);
   auto* const src_layer = reinterpret_cast<uint16_t*>(rounded);
   auto* const src_iter = reinterpret_cast<uint16_t*>(rounded + rep_->src_iter_offset());
   auto* const dst_layer = reinterpret_cast<uint16_t*>(rounded + rep_->dst_layer_offset());

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "core/base/rounding.h"
 #include "core/base/status_macros.h"
 
 namespace gruserve {
@@ -11,17 +12,14 @@ namespace {
 
 // What a processor's caches hold is read as fast in one panel, and with fewer calls.
 constexpr int64_t kOnePanelBytes = int64_t{8} << 20;
-// Measured from 96 to 880 columns: 176 and 240 were the fastest.
+// Measured from 16 to 880 columns of hidden 1760, one row: 176 and 240 were the fastest.
 constexpr int64_t kMaxWidth = 256;
 // Numbers of a cache line.
 constexpr int64_t kWidthGrain = 16;
 
-int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 int64_t ChooseWidth(int64_t inputs, int64_t outputs) {
   if (inputs * outputs * static_cast<int64_t>(sizeof(float)) <= kOnePanelBytes) return outputs;
-  const int64_t even = CeilDivide(outputs, CeilDivide(outputs, kMaxWidth));
-  return CeilDivide(even, kWidthGrain) * kWidthGrain;
+  return RoundUp(CeilDivide(outputs, CeilDivide(outputs, kMaxWidth)), kWidthGrain);
 }
 
 }  // namespace

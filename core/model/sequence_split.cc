@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "core/base/rounding.h"
 #include "core/model/column_slice.h"
 
 namespace gruserve {
@@ -29,8 +30,6 @@ constexpr int64_t kSharedSlices = 8;
 // More is no faster, and steps wait for it: one or two milliseconds.
 constexpr double kMaxSliceFlops = 2.5e8;
 constexpr int64_t kLongSliceRows = 64;
-
-int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 double FlopsOfRow(const GruConfig& config, int64_t layer) {
   return 6.0 * static_cast<double>(config.hidden_size) *
@@ -69,7 +68,7 @@ void DealRows(int64_t max_group, SequenceSplit* split) {
   const int64_t full_block = split->lanes * max_group;
   const int64_t even_block = CeilDivide(rows, CeilDivide(rows, full_block));
   const int64_t grain = split->lanes * kFullGroup;
-  const int64_t block_rows = std::min(full_block, CeilDivide(even_block, grain) * grain);
+  const int64_t block_rows = std::min(full_block, RoundUp(even_block, grain));
   for (int64_t first = 0; first < rows; first += block_rows) {
     const int64_t end = std::min(rows, first + block_rows);
     for (int64_t lane = 0; lane < std::min(split->lanes, end - first); ++lane) {

@@ -12,16 +12,17 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "core/engine/bucket_set.h"
 #include "core/engine/omp_threads.h"
 #include "core/runtime/sequence_queue.h"
 #include "core/runtime/shared_step.h"
+#include "core/runtime/step_batch.h"
 #include "core/runtime/step_placement.h"
 #include "core/runtime/step_queue.h"
 #include "core/runtime/task_queue.h"
 #include "core/runtime/work_round.h"
 
 namespace gruserve {
+
 class ComputePool::Core : public StepPublisher {
  public:
   Core(Options options, Clock* clock);
@@ -39,9 +40,7 @@ class ComputePool::Core : public StepPublisher {
   struct Slot {
     int index = 0;
     bool steps_next = true;
-    const LoadedModel* model = nullptr;  // Of the batch that runs.
-    std::vector<StepTask*> tasks;
-    std::vector<StepRow> rows;
+    StepBatch steps;
     std::optional<SequenceQueue::Turn> turn;
   };
 
@@ -84,7 +83,9 @@ class ComputePool::Core : public StepPublisher {
   }
   // On a caller's thread, from begin to end.
   void RunAlone(SequenceTask* task, Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
-  void RunSteps(Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
+  void RunSteps(Slot* slot) ABSL_LOCKS_EXCLUDED(mu_) {
+    slot->steps.Run(slot->index, *clock_, options_.observe_batch);
+  }
   void RunTurn(int worker, Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Constant after construction.
@@ -121,8 +122,6 @@ ComputePool::Core::Core(Options options, Clock* clock)
     for (int i = num_workers_ - 1; i >= 0; --i) {
       Slot& slot = slots_[static_cast<size_t>(i)];
       slot.index = i;
-      slot.tasks.reserve(size_t{BucketSet::kMaxBatchSize});
-      slot.rows.reserve(size_t{BucketSet::kMaxBatchSize});
       free_slots_.push_back(&slot);
     }
   }
@@ -298,10 +297,7 @@ ComputePool::Core::Slot* ComputePool::Core::TakeSlot() {
 }
 
 void ComputePool::Core::TakeSteps(Slot* slot, int others) {
-  slot->tasks.clear();
-  steps_.Take(others + 1, &slot->tasks);
-  slot->model = slot->tasks.front()->model;
-  queued_steps_.fetch_sub(static_cast<int64_t>(slot->tasks.size()), std::memory_order_relaxed);
+  queued_steps_.fetch_sub(slot->steps.Take(steps_, others + 1), std::memory_order_relaxed);
 }
 
 void ComputePool::Core::ReleaseInPlace(Slot* slot) {
@@ -312,7 +308,7 @@ void ComputePool::Core::ReleaseInPlace(Slot* slot) {
 }
 
 void ComputePool::Core::Release(Slot* slot) {
-  if (slot->model != nullptr) steps_.Done(std::exchange(slot->model, nullptr));
+  slot->steps.GiveBack(steps_);
   slot->turn.reset();
   free_slots_.push_back(slot);
 }
@@ -353,34 +349,6 @@ void ComputePool::Core::Work(int worker) {
       RunSteps(slot);
     }
   }
-}
-
-void ComputePool::Core::RunSteps(Slot* slot) {
-  // What follows from the results is submitted, and told, together.
-  WorkRound round(WorkRound::Thread::kWorker);
-  const absl::Time begun = clock_->Now();
-  absl::Time oldest = begun;
-  size_t kept = 0;
-  slot->rows.clear();
-  for (StepTask* task : slot->tasks) {
-    if (task->deadline < begun) {
-      task->OnStepDone(StepIsTooLate());
-      continue;
-    }
-    oldest = std::min(oldest, task->queued_at);
-    slot->rows.insert(slot->rows.end(), task->rows.begin(), task->rows.end());
-    slot->tasks[kept++] = task;
-  }
-  if (kept == 0) return;
-  slot->tasks.resize(kept);
-  const LoadedModel& model = *slot->model;
-  const absl::Status status = model.replica(slot->index).RunSteps(slot->rows);
-  if (options_.observe_batch) {
-    options_.observe_batch(model, static_cast<int64_t>(slot->rows.size()), begun - oldest,
-                           clock_->Now() - begun);
-  }
-  // The tasks, and with them what pins the model, may be gone once they are told.
-  for (StepTask* task : slot->tasks) task->OnStepDone(status);
 }
 
 void ComputePool::Core::RunTurn(int worker, Slot* slot) {

@@ -23,6 +23,7 @@
 #include "absl/time/time.h"
 #include "core/base/clock.h"
 #include "core/runtime/executor.h"
+#include "core/runtime/step_batch.h"
 #include "core/runtime/usable_processors.h"
 
 namespace gruserve {
@@ -35,8 +36,7 @@ class ComputePool : public Executor {
     int64_t max_queued_sequences = 1024;  // Sequences waiting or begun.
     // Called after each batch of steps, on its worker: model, rows, how long
     // its oldest step had waited, how long it ran. May be empty; must be quick.
-    std::function<void(const LoadedModel&, int64_t rows, absl::Duration waited, absl::Duration ran)>
-        observe_batch;
+    StepBatch::Observe observe_batch;
     // Steps, and sequences of steps, that cost up to so much run on the thread that
     // submits them, where the server is idle otherwise. Zero: never.
     absl::Duration in_place_limit;

@@ -14,6 +14,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "core/base/rounding.h"
 
 namespace gruserve {
 namespace {
@@ -21,8 +22,6 @@ namespace {
 constexpr int64_t kFloatsPerLine = 16;  // 64 bytes.
 constexpr int64_t kChunkBytes = 256 * 1024;
 constexpr int64_t kMinRowsPerChunk = 4;
-
-int64_t RoundUp(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
 }  // namespace
 

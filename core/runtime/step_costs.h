@@ -25,8 +25,8 @@ class StepCosts {
 
   // A model that cannot step: everything costs an eternity.
   StepCosts() = default;
-  // REQUIRES: rows rise from 1 to the largest batch.
-  // A step of a sequence costs as much as one alone.
+  // A step of a sequence costs as much as one alone. REQUIRES: rows rise from 1 to the
+  // largest batch.
   explicit StepCosts(std::vector<Point> points);
 
   // Runs batches of 1, 2, 4, ... rows and a sequence of one, each a few times; the

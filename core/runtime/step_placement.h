@@ -12,7 +12,6 @@
 #define GRUSERVE_CORE_RUNTIME_STEP_PLACEMENT_H_
 
 #include <array>
-#include <cstddef>
 #include <cstdint>
 
 #include "absl/time/time.h"

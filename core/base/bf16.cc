@@ -29,17 +29,33 @@ bool HasWideRegisters() {
 #endif
 }
 
-// Both answer how many they did: all but the last few.
+// The bits of bfloat16s, in the lower halves.
+GRUSERVE_WIDE inline Words Round(Words bits) {
+  const Words upper = bits >> 16;
+  const auto nan = reinterpret_cast<Words>((bits & 0x7FFFFFFFU) > 0x7F800000U);
+  const Words rounded = (bits + 0x7FFFU + (upper & 1U)) >> 16;
+  return (nan & (upper | 0x40U)) | (~nan & rounded);
+}
+
+// All answer how many they did: all but the last few.
 GRUSERVE_WIDE size_t RoundMany(const float* source, size_t count, uint16_t* target) {
   size_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     Words bits;
     std::memcpy(&bits, source + i, sizeof(bits));
-    const Words upper = bits >> 16;
-    const auto nan = reinterpret_cast<Words>((bits & 0x7FFFFFFFU) > 0x7F800000U);
-    const Words rounded = (bits + 0x7FFFU + (upper & 1U)) >> 16;
-    const auto halves = __builtin_convertvector((nan & (upper | 0x40U)) | (~nan & rounded), Halves);
+    const auto halves = __builtin_convertvector(Round(bits), Halves);
     std::memcpy(target + i, &halves, sizeof(halves));
+  }
+  return i;
+}
+
+GRUSERVE_WIDE size_t RoundManyToFloats(const float* source, size_t count, float* target) {
+  size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    Words bits;
+    std::memcpy(&bits, source + i, sizeof(bits));
+    bits = Round(bits) << 16;
+    std::memcpy(target + i, &bits, sizeof(bits));
   }
   return i;
 }
@@ -68,6 +84,13 @@ void FromBf16(const uint16_t* source, int64_t count, float* target) {
   const auto size = static_cast<size_t>(count);
   for (size_t i = HasWideRegisters() ? WidenMany(source, size, target) : 0; i < size; ++i) {
     target[i] = FromBf16(source[i]);
+  }
+}
+
+void RoundInBf16(const float* source, int64_t count, float* target) {
+  const auto size = static_cast<size_t>(count);
+  for (size_t i = HasWideRegisters() ? RoundManyToFloats(source, size, target) : 0; i < size; ++i) {
+    target[i] = FromBf16(RoundToBf16(source[i]));
   }
 }
 

@@ -24,6 +24,9 @@ inline float FromBf16(uint16_t bits) { return std::bit_cast<float>(static_cast<u
 void RoundToBf16(const float* source, int64_t count, uint16_t* target);
 void FromBf16(const uint16_t* source, int64_t count, float* target);
 
+// Both: the nearest number that a bfloat16 holds. The arrays may be one.
+void RoundInBf16(const float* source, int64_t count, float* target);
+
 }  // namespace gruserve
 
 #endif  // GRUSERVE_CORE_BASE_BF16_H_

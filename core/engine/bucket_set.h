@@ -10,12 +10,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/engine/bucket.h"
+#include "core/engine/summation_order.h"
 
 namespace gruserve {
 
@@ -24,14 +26,14 @@ class BucketSet {
   static constexpr int64_t kMaxBatchSize = 64;
   static constexpr int64_t kMaxTimeSteps = 128;
 
-  // The buckets of one layer shape that give a row equal bits (bucket_trial.h), and whether its columns do
+  // The buckets of one layer shape that give a row equal bits (bucket_trial.h), and how its columns do
   // (column_trial.h). The answer is remembered for
   // the process: a second call with the same shape is free. Internal where oneDNN fails. Thread-safe.
   static absl::StatusOr<std::shared_ptr<const BucketSet>> Choose(const GruLayerShape& shape);
 
   // REQUIRES: time steps are powers of two up to kMaxTimeSteps, batches at most
   // kMaxBatchSize, and at least one bucket has one step.
-  explicit BucketSet(std::vector<Bucket> buckets, bool columns_are_equal = false);
+  explicit BucketSet(std::vector<Bucket> buckets, std::optional<SummationOrder> column_order = std::nullopt);
 
   // The buckets that are also in `other`, without columns. Internal where no step is among them.
   absl::StatusOr<BucketSet> Intersect(const BucketSet& other) const;
@@ -41,8 +43,8 @@ class BucketSet {
   // Rows that one call can take.
   int64_t max_batch_size() const { return max_batch_size_; }
 
-  // Whether GruColumns gives a row the same bits as the buckets.
-  bool columns_are_equal() const { return columns_are_equal_; }
+  // In which GruColumns gives a row the same bits as the buckets; nothing where it does not.
+  const std::optional<SummationOrder>& column_order() const { return column_order_; }
 
   // Index of the bucket to run next for `batch_size` rows with `time_steps` steps
   // to go: it holds all rows and no more than the steps, with little padding and
@@ -56,7 +58,7 @@ class BucketSet {
   static constexpr size_t kTimeLimits = 8;  // 1, 2, 4, ... kMaxTimeSteps.
 
   std::vector<Bucket> buckets_;
-  bool columns_are_equal_ = false;
+  std::optional<SummationOrder> column_order_;
   int64_t max_batch_size_ = 0;
   // By log2 of the time steps (rounded down) and by batch size.
   std::array<std::array<size_t, kMaxBatchSize + 1>, kTimeLimits> picks_{};

@@ -23,9 +23,10 @@ class ColumnProjections {
   // Begins another sequence. REQUIRES: batch_size <= max_batch_size.
   void Begin(int64_t batch_size);
 
-  // For GruColumns::Step at step `t` of the `time_steps` in `src_layer` [T, N, I].
-  // Valid until the next call for `block`. Internal where oneDNN fails.
-  absl::StatusOr<const float*> At(int block, int64_t t, int64_t time_steps, const float* src_layer);
+  // For GruColumns::Step at step `t` of the `time_steps` in `src_layer` [T, N, I], made in
+  // `workspace`. Valid until the next call for `block`. Internal where oneDNN fails.
+  absl::StatusOr<const float*> At(int block, int64_t t, int64_t time_steps, const float* src_layer,
+                                  GruColumns::Workspace& workspace);
 
  private:
   struct Piece {
@@ -37,7 +38,6 @@ class ColumnProjections {
   const GruColumns& columns_;
   const GruLayerWeights& weights_;
   int64_t batch_size_;
-  AlignedBuffer partial_;  // [block_size]
   std::array<Piece, GruColumns::kBlocks> pieces_;
 };
 

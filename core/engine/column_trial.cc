@@ -28,15 +28,17 @@ class ColumnTrial {
   explicit ColumnTrial(const GruLayerShape& shape) : shape_(shape) {
     const int64_t hidden = shape.hidden_size;
     const float bound = 1.0F / std::sqrt(static_cast<float>(hidden));
-    weights_ = {.input_size = shape.input_size,
-                .hidden_size = hidden,
-                .weights_layer = RandomBuffer(random_, shape.input_size * 3 * hidden, bound),
-                .weights_iter = RandomBuffer(random_, hidden * 3 * hidden, bound),
-                .bias = RandomBuffer(random_, 4 * hidden, bound)};
+    plain_ = {.input_size = shape.input_size,
+              .hidden_size = hidden,
+              .weights_layer = RandomBuffer(random_, shape.input_size * 3 * hidden, bound),
+              .weights_iter = RandomBuffer(random_, hidden * 3 * hidden, bound),
+              .bias = RandomBuffer(random_, 4 * hidden, bound)};
   }
 
-  absl::StatusOr<bool> Run(std::span<const Bucket> buckets) {
-    GRUSERVE_ASSIGN_OR_RETURN(columns_, GruColumns::Create(shape_, weights_, LoneRowBlock(buckets)));
+  // Whether the bits are equal. Once.
+  absl::StatusOr<bool> Run(std::span<const Bucket> buckets, const SummationOrder& order) {
+    GRUSERVE_ASSIGN_OR_RETURN(columns_, GruColumns::Create(shape_, plain_, order));
+    GRUSERVE_ASSIGN_OR_RETURN(weights_, LayOutWeights(shape_, std::move(plain_)));
     GRUSERVE_ASSIGN_OR_RETURN(GruColumns::Workspace workspace, GruColumns::Workspace::Create(*columns_));
     for (const Bucket& bucket : buckets) {
       if (bucket.time_steps > 1 || bucket.batch_size > GruColumns::kMaxBatchSize) continue;
@@ -69,7 +71,7 @@ class ColumnTrial {
                                            .scratchpad = scratchpad.data()}));
       for (int block = 0; block < GruColumns::kBlocks; ++block) {
         GRUSERVE_ASSIGN_OR_RETURN(const float* const projection,
-                                  projections.At(block, t, kSteps, src_layer.data()));
+                                  projections.At(block, t, kSteps, src_layer.data(), workspace));
         GRUSERVE_RETURN_IF_ERROR(
             columns_->Step(weights_, block, batch, projection, state.data(), got.data(), workspace));
       }
@@ -81,16 +83,21 @@ class ColumnTrial {
 
   const GruLayerShape shape_;
   std::mt19937 random_;  // The default seed: the same trial everywhere.
+  GruLayerWeights plain_;
   GruLayerWeights weights_;
   std::unique_ptr<const GruColumns> columns_;
 };
 
 }  // namespace
 
-absl::StatusOr<bool> ColumnsGiveEqualBits(const GruLayerShape& shape, std::span<const Bucket> buckets) {
-  if (!GruColumns::Fits(shape)) return false;
+absl::StatusOr<std::optional<SummationOrder>> FindColumnOrder(const GruLayerShape& shape,
+                                                              std::span<const Bucket> buckets) {
+  if (!GruColumns::Fits(shape)) return std::nullopt;
   const SingleOmpThread single_thread;
-  return ColumnTrial(shape).Run(buckets);
+  GRUSERVE_ASSIGN_OR_RETURN(SummationOrder order, FindSummationOrder(shape, buckets));
+  GRUSERVE_ASSIGN_OR_RETURN(const bool equal, ColumnTrial(shape).Run(buckets, order));
+  if (!equal) return std::nullopt;
+  return order;
 }
 
 }  // namespace gruserve

@@ -3,18 +3,21 @@
 #ifndef GRUSERVE_CORE_ENGINE_COLUMN_TRIAL_H_
 #define GRUSERVE_CORE_ENGINE_COLUMN_TRIAL_H_
 
+#include <optional>
 #include <span>
 
 #include "absl/status/statusor.h"
 #include "core/engine/bucket.h"
+#include "core/engine/summation_order.h"
 
 namespace gruserve {
 
-// Whether GruColumns fits `shape`, and gave on random numbers the bits of every
-// bucket of one step and up to GruColumns::kMaxBatchSize rows, with every number of
-// steps that it projects at once. `buckets` give equal bits. Up to some tenths of a
-// second for a large hidden size. Internal where oneDNN fails.
-absl::StatusOr<bool> ColumnsGiveEqualBits(const GruLayerShape& shape, std::span<const Bucket> buckets);
+// The order in which GruColumns gave on random numbers the bits of every bucket of one step and
+// up to GruColumns::kMaxBatchSize rows, with every number of steps that it projects at once;
+// nothing where it does not fit `shape` or the bits differ. `buckets` give equal bits. Up to some
+// tenths of a second for a large hidden size. Internal where oneDNN fails.
+absl::StatusOr<std::optional<SummationOrder>> FindColumnOrder(const GruLayerShape& shape,
+                                                              std::span<const Bucket> buckets);
 
 }  // namespace gruserve
 

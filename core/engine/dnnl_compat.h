@@ -50,6 +50,20 @@ inline dnnl::matmul::primitive_desc MakeMatmulDesc(const dnnl::engine& engine, c
 #endif
 }
 
+// Without a bias.
+inline dnnl::inner_product_forward::primitive_desc MakeInnerProductDesc(const dnnl::engine& engine,
+                                                                        const dnnl::memory::desc& src,
+                                                                        const dnnl::memory::desc& weights,
+                                                                        const dnnl::memory::desc& dst,
+                                                                        const dnnl::primitive_attr& attr) {
+  constexpr auto kPropKind = dnnl::prop_kind::forward_inference;
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, kPropKind, src, weights, dst, attr};
+#else
+  return {dnnl::inner_product_forward::desc(kPropKind, src, weights, dst), attr, engine};
+#endif
+}
+
 inline dnnl::eltwise_forward::primitive_desc MakeEltwiseDesc(const dnnl::engine& engine,
                                                              dnnl::algorithm algorithm,
                                                              const dnnl::memory::desc& data, float alpha,

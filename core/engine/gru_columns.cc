@@ -4,11 +4,11 @@
 #include <utility>
 
 #include "core/base/aligned_buffer.h"
+#include "core/base/bf16.h"
 #include "core/base/status_macros.h"
 #include "core/engine/dnnl_status.h"
 #include "core/engine/gru_gates.h"
 #include "core/engine/in_place_function.h"
-#include "core/engine/row_product.h"
 
 namespace gruserve {
 namespace {
@@ -41,17 +41,19 @@ struct GruColumns::Functions {
 
 struct GruColumns::Workspace::Rep {
   AlignedBuffer product;    // [N, 3, block_size]
-  AlignedBuffer partial;    // [3, block_size]
   AlignedBuffer gates;      // [N, 2, block_size]
   AlignedBuffer candidate;  // [N, block_size]
+  AlignedBuffer before;     // bf16: [block_size], of the state that is blended.
   Functions functions;
+  std::unique_ptr<ColumnProducts::Room> room;
 
   explicit Rep(const GruColumns& columns)
       : product(kMaxBatchSize * kGates * columns.block_size()),
-        partial(kGates * columns.block_size()),
         gates(kMaxBatchSize * 2 * columns.block_size()),
         candidate(kMaxBatchSize * columns.block_size()),
-        functions(*columns.functions_) {}
+        before(columns.block_size()),
+        functions(*columns.functions_),
+        room(columns.products_->MakeRoom()) {}
 };
 
 GruColumns::Workspace::Workspace(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
@@ -67,46 +69,29 @@ absl::StatusOr<GruColumns::Workspace> GruColumns::Workspace::Create(const GruCol
 }
 
 bool GruColumns::Fits(const GruLayerShape& shape) {
-  return shape.cell_kind == CellKind::kLinearBeforeReset && shape.dtype == ComputeDtype::kF32 &&
-         shape.hidden_size >= kMinHiddenSize && shape.hidden_size % kBlocks == 0;
+  return shape.cell_kind == CellKind::kLinearBeforeReset && shape.hidden_size >= kMinHiddenSize &&
+         shape.hidden_size % kBlocks == 0;
 }
 
-GruColumns::GruColumns(const GruLayerShape& shape, const GruLayerWeights& weights, int64_t lone_row_block)
-    : shape_(shape), lone_row_block_(lone_row_block) {
-  const int64_t hidden = shape.hidden_size;
-  for (int64_t block = 0; block < kBlocks; ++block) {
-    std::array<WeightMatrix, kGates> gates;
-    for (int64_t gate = 0; gate < kGates; ++gate) {
-      gates[static_cast<size_t>(gate)] = {weights.weights_iter.data() + gate * hidden + block * block_size(),
-                                          hidden, block_size(), kGates * hidden};
-    }
-    weights_iter_.emplace_back(gates);
-  }
-}
+GruColumns::GruColumns(const GruLayerShape& shape) : shape_(shape) {}
 
 GruColumns::~GruColumns() = default;
 
 absl::StatusOr<std::unique_ptr<const GruColumns>> GruColumns::Create(const GruLayerShape& shape,
                                                                      const GruLayerWeights& weights,
-                                                                     int64_t lone_row_block) {
-  std::unique_ptr<GruColumns> columns(new GruColumns(shape, weights, lone_row_block));
-  GRUSERVE_RETURN_IF_ERROR(CatchDnnlError("cannot make element-wise primitives", [&] {
+                                                                     const SummationOrder& order) {
+  std::unique_ptr<GruColumns> columns(new GruColumns(shape));
+  GRUSERVE_RETURN_IF_ERROR(CatchDnnlError("cannot make the primitives of blocks of columns", [&] {
+    columns->products_ =
+        ColumnProducts::Create(shape, weights, order, kBlocks, kMaxBatchSize, kMaxProjectedSteps);
     columns->functions_ = std::make_unique<const Functions>(columns->block_size());
   }));
   return columns;
 }
 
 absl::Status GruColumns::Project(const GruLayerWeights& weights, int block, int64_t rows,
-                                 const float* src_layer, float* projection, float* partial) const {
-  const int64_t size = block_size();
-  WeightMatrix gate = {weights.weights_layer.data() + block * size, shape_.input_size, size,
-                       kGates * shape_.hidden_size};
-  for (float* target = projection; target < projection + kGates * size; target += size) {
-    GRUSERVE_RETURN_IF_ERROR(rows == 1 ? MultiplyOneRow(src_layer, gate, lone_row_block_, target, partial)
-                                       : MultiplyRows(rows, src_layer, gate, target, kGates * size));
-    gate.data += shape_.hidden_size;
-  }
-  return absl::OkStatus();
+                                 const float* src_layer, float* projection, Workspace& workspace) const {
+  return products_->OfInputs(weights, block, rows, src_layer, projection, *workspace.rep_->room);
 }
 
 absl::Status GruColumns::Step(const GruLayerWeights& weights, int block, int64_t batch_size,
@@ -116,8 +101,7 @@ absl::Status GruColumns::Step(const GruLayerWeights& weights, int block, int64_t
   const int64_t size = block_size();
   const auto at = static_cast<size_t>(batch_size - 1);
   Workspace::Rep& room = *workspace.rep_;
-  GRUSERVE_RETURN_IF_ERROR(weights_iter_[static_cast<size_t>(block)].Multiply(
-      batch_size, src_iter, lone_row_block_, room.product.data(), room.partial.data()));
+  GRUSERVE_RETURN_IF_ERROR(products_->OfStates(block, batch_size, src_iter, room.product.data(), *room.room));
   const float* const bias = weights.bias.data() + block * size;  // Gates u, r, o, and the product's o.
   for (int64_t n = 0; n < batch_size; ++n) {
     for (int64_t gate = 0; gate < 2; ++gate) {
@@ -133,10 +117,16 @@ absl::Status GruColumns::Step(const GruLayerWeights& weights, int block, int64_t
                  bias + 3 * hidden, room.gates.data() + (n * 2 + 1) * size, room.candidate.data() + n * size);
   }
   GRUSERVE_RETURN_IF_ERROR(room.functions.tanh[at].Apply(room.candidate.data()));
+  const bool rounds = shape_.dtype == ComputeDtype::kBf16;
   for (int64_t n = 0; n < batch_size; ++n) {
     const int64_t place = n * hidden + block * size;
-    BlendState(size, room.gates.data() + n * 2 * size, src_iter + place, room.candidate.data() + n * size,
-               dst + place);
+    const float* before = src_iter + place;
+    if (rounds) {
+      RoundInBf16(before, size, room.before.data());
+      before = room.before.data();
+    }
+    BlendState(size, room.gates.data() + n * 2 * size, before, room.candidate.data() + n * size, dst + place);
+    if (rounds) RoundInBf16(dst + place, size, dst + place);
   }
   return absl::OkStatus();
 }

@@ -3,7 +3,7 @@
 // two cores can share a step that oneDNN's primitive would run on one, each with
 // its block of the recurrent weights in its own cache (DeepCPU's idea).
 //
-// Built of oneDNN's matrix products and functions. Whether the bits are those of the
+// Built of oneDNN's matrix products and functions, in f32 or bf16. Whether the bits are those of the
 // primitives is for column_trial.h to say. Immutable after Create, so thread-safe;
 // a Workspace belongs to one thread at a time. Make and run under SingleOmpThread.
 
@@ -13,13 +13,13 @@
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/engine/bucket.h"
+#include "core/engine/column_products.h"
 #include "core/engine/gru_layer_weights.h"
-#include "core/engine/weight_panels.h"
+#include "core/engine/summation_order.h"
 
 namespace gruserve {
 
@@ -48,25 +48,26 @@ class GruColumns {
     std::unique_ptr<Rep> rep_;
   };
 
-  // Whether a layer can be computed so: f32, and of a size where that may pay.
+  // Whether a layer can be computed so, and is of a size where that may pay.
   static bool Fits(const GruLayerShape& shape);
 
-  // Copies the recurrent weights, block by block. `lone_row_block` as the bucket of one
-  // row has it. Internal where oneDNN fails. REQUIRES: Fits(shape), and the weights are
-  // of that shape.
+  // Copies weights, block by block: of f32 the recurrent ones. They are plain, also for bf16
+  // (before LayOutWeights). `order` is that of the shape's primitives. Internal where oneDNN
+  // fails. REQUIRES: Fits(shape), and the weights are of that shape.
   static absl::StatusOr<std::unique_ptr<const GruColumns>> Create(const GruLayerShape& shape,
                                                                   const GruLayerWeights& weights,
-                                                                  int64_t lone_row_block);
+                                                                  const SummationOrder& order);
   ~GruColumns();
 
   int64_t input_size() const { return shape_.input_size; }
   int64_t hidden_size() const { return shape_.hidden_size; }
   int64_t block_size() const { return shape_.hidden_size / kBlocks; }
 
-  // What the inputs [rows, I] add to a block's gates: [rows, 3, block_size]. `partial`
-  // is room for [block_size], `weights` are Create's here and below.
+  // What the inputs [rows, I] add to a block's gates: [rows, 3, block_size]. `weights` are
+  // Create's, here and below, as the primitives read them. REQUIRES: rows are those of 1, 2, 4,
+  // ... kMaxProjectedSteps steps of a batch of at most kMaxBatchSize.
   absl::Status Project(const GruLayerWeights& weights, int block, int64_t rows, const float* src_layer,
-                       float* projection, float* partial) const;
+                       float* projection, Workspace& workspace) const;
 
   // One step of a block: from its rows of Project's and the whole state [N, H] its
   // units of the next one; the other units of `dst` are not touched. Arrays on
@@ -77,12 +78,11 @@ class GruColumns {
  private:
   // By batch size, from 1 on.
   struct Functions;
-  GruColumns(const GruLayerShape& shape, const GruLayerWeights& weights, int64_t lone_row_block);
+  explicit GruColumns(const GruLayerShape& shape);
 
   const GruLayerShape shape_;
-  const int64_t lone_row_block_;
+  std::unique_ptr<const ColumnProducts> products_;
   std::unique_ptr<const Functions> functions_;
-  std::vector<WeightPanels> weights_iter_;  // Of each block: [H, 3 * block_size].
 };
 
 }  // namespace gruserve

@@ -167,7 +167,7 @@ void ColumnSlice::CopyBlock(Part& part, const Part& other, int block, int64_t t)
 
 absl::Status ColumnSlice::ComputeBlock(Part& part, int block, int64_t t) {
   GRUSERVE_ASSIGN_OR_RETURN(const float* const projection,
-                            part.projections.At(block, t, time_steps_, input_));
+                            part.projections.At(block, t, time_steps_, input_, part.workspace));
   const float* const before = t == 0 ? state_.data() : part.output + (t - 1) * state_size();
   return columns_.Step(model_->weights(0, 0), block, batch_size_, projection, before,
                        part.output + t * state_size(), part.workspace);

@@ -94,6 +94,14 @@ absl::StatusOr<BucketSet> ChooseBuckets(const GruConfig& config) {
   return first->Intersect(*others);
 }
 
+// From plain weights. Null where there is more than one layer and direction, or other bits.
+absl::StatusOr<std::unique_ptr<const GruColumns>> MakeColumns(const GruNetwork& network,
+                                                              const BucketSet& buckets) {
+  if (network.layers.size() > 1 || !buckets.column_order().has_value()) return nullptr;
+  const SingleOmpThread single_thread;
+  return GruColumns::Create(LayerShape(network.config, 0), network.layers.front(), *buckets.column_order());
+}
+
 // One layer after the other, so that one of them at most is there twice.
 absl::Status LayOutLayers(GruNetwork& network) {
   const SingleOmpThread single_thread;
@@ -112,13 +120,8 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Create(GruNetwork network) {
   GRUSERVE_RETURN_IF_ERROR(CheckProcessorHas(network.config.compute_dtype));
   GRUSERVE_RETURN_IF_ERROR(CheckWeights(network));
   GRUSERVE_ASSIGN_OR_RETURN(BucketSet buckets, ChooseBuckets(network.config));
+  GRUSERVE_ASSIGN_OR_RETURN(std::unique_ptr<const GruColumns> columns, MakeColumns(network, buckets));
   GRUSERVE_RETURN_IF_ERROR(LayOutLayers(network));
-  std::unique_ptr<const GruColumns> columns;
-  if (network.layers.size() == 1 && buckets.columns_are_equal()) {
-    GRUSERVE_ASSIGN_OR_RETURN(columns,
-                              GruColumns::Create(LayerShape(network.config, 0), network.layers.front(),
-                                                 LoneRowBlock(buckets.buckets())));
-  }
   return std::shared_ptr<const Model>(new Model(std::move(network), std::move(buckets), std::move(columns)));
 }
 

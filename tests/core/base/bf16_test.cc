@@ -58,6 +58,10 @@ TEST(Bf16Test, ManyAreRoundedAsOneIs) {
       EXPECT_EQ(rounded[i], RoundToBf16(values[i])) << values[i];
       EXPECT_EQ(std::bit_cast<uint32_t>(widened[i]), std::bit_cast<uint32_t>(FromBf16(rounded[i])));
     }
+    RoundInBf16(values.data(), count, values.data());
+    for (size_t i = 0; i < values.size(); ++i) {
+      EXPECT_EQ(std::bit_cast<uint32_t>(values[i]), std::bit_cast<uint32_t>(widened[i]));
+    }
   }
 }
 

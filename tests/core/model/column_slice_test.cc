@@ -11,7 +11,9 @@
 #include <cstdint>
 #include <memory>
 #include <random>
+#include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "core/model/replica.h"
@@ -23,13 +25,15 @@ namespace {
 
 constexpr int kParts = ColumnSlice::kParts;
 
-class ColumnSliceTest : public ::testing::TestWithParam<int64_t> {
+class ColumnSliceTest : public ::testing::TestWithParam<std::tuple<int64_t, ComputeDtype>> {
  protected:
   static constexpr int64_t kSteps = 45;
 
   void SetUp() override {
+    if (const absl::Status has = CheckProcessorHas(config_.compute_dtype); !has.ok()) GTEST_SKIP() << has;
+    model_ = RandomModel(11, config_);
     if (model_->columns() == nullptr) return;  // Other bits here: such a library has no slices.
-    batch_ = model_->buckets().buckets()[model_->buckets().Pick(1, GetParam())].batch_size;
+    batch_ = model_->buckets().buckets()[model_->buckets().Pick(1, std::get<0>(GetParam()))].batch_size;
     expected_ = SequenceArrays(config_, kSteps, batch_, 5);
     ASSERT_TRUE(Replica::Create(model_).value()->RunSequence(expected_.call()).ok());
     slice_ = ColumnSlice::Create(model_, kSteps, batch_).value();
@@ -47,8 +51,8 @@ class ColumnSliceTest : public ::testing::TestWithParam<int64_t> {
         SameBits(expected_.output.data(), slice_->output(part), kSteps * batch_ * config_.hidden_size));
   }
 
-  const GruConfig config_{.input_size = 24, .hidden_size = 192};
-  const std::shared_ptr<const Model> model_ = RandomModel(11, config_);
+  const GruConfig config_{.input_size = 24, .hidden_size = 192, .compute_dtype = std::get<1>(GetParam())};
+  std::shared_ptr<const Model> model_;
   int64_t batch_ = 0;
   SequenceArrays expected_{config_, 1, 1, 0};
   std::shared_ptr<ColumnSlice> slice_;
@@ -166,8 +170,12 @@ TEST_P(ColumnSliceTest, NumbersThatAreNotFiniteHaveTheSameBits) {
   ExpectWinnersBits(1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Rows, ColumnSliceTest, ::testing::Values(1, 2, 3, 4),
-                         ::testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Rows, ColumnSliceTest,
+                         ::testing::Combine(::testing::Values(1, 2, 3, 4),
+                                            ::testing::Values(ComputeDtype::kF32, ComputeDtype::kBf16)),
+                         [](const auto& test) {
+                           return Name(std::get<1>(test.param)) + std::to_string(std::get<0>(test.param));
+                         });
 
 }  // namespace
 }  // namespace gruserve

@@ -23,15 +23,18 @@ struct Shape {
   int64_t hidden_size;
   int64_t time_steps;
   std::vector<int64_t> lengths;
+  ComputeDtype dtype = ComputeDtype::kF32;
 };
 
 // Many slices because of the call's length, or of its ragged rows.
-const Shape kShapes[] = {
-    {24, 192, 4500, {4500}}, {200, 512, 61, {13, 61, 1}}, {200, 512, 40, {40, 2, 40, 17}}};
+const Shape kShapes[] = {{24, 192, 4500, {4500}},
+                         {200, 512, 61, {13, 61, 1}},
+                         {200, 512, 40, {40, 2, 40, 17}},
+                         {200, 512, 61, {13, 61, 1}, ComputeDtype::kBf16}};
 
 std::string ShapeName(const ::testing::TestParamInfo<Shape>& info) {
   return "H" + std::to_string(info.param.hidden_size) + "T" + std::to_string(info.param.time_steps) + "B" +
-         std::to_string(info.param.lengths.size());
+         std::to_string(info.param.lengths.size()) + std::string(Name(info.param.dtype));
 }
 
 class SequenceRunColumnsTest : public ::testing::TestWithParam<Shape> {
@@ -66,9 +69,17 @@ class SequenceRunColumnsTest : public ::testing::TestWithParam<Shape> {
     return false;
   }
 
-  const GruConfig config_{.input_size = GetParam().input_size, .hidden_size = GetParam().hidden_size};
-  const std::shared_ptr<const Model> model_ = RandomModel(2, config_);
-  const std::unique_ptr<Replica> replica_ = Replica::Create(model_).value();
+  void SetUp() override {
+    if (const absl::Status has = CheckProcessorHas(config_.compute_dtype); !has.ok()) GTEST_SKIP() << has;
+    model_ = RandomModel(2, config_);
+    replica_ = Replica::Create(model_).value();
+  }
+
+  const GruConfig config_{.input_size = GetParam().input_size,
+                          .hidden_size = GetParam().hidden_size,
+                          .compute_dtype = GetParam().dtype};
+  std::shared_ptr<const Model> model_;
+  std::unique_ptr<Replica> replica_;
 };
 
 TEST_P(SequenceRunColumnsTest, AnyMixOfWorkersGivesTheSameBits) {

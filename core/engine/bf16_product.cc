@@ -131,12 +131,11 @@ struct Bf16Product::Room::Rep {
   }
 
   Call MakeCall(const Part& part, const Block& block) {
-    // oneDNN's memory takes a plain void*, also for what it only reads.
-    void* const weights = const_cast<float*>(block.weights.data());
-    Call call{{memory(part.src, CpuEngine(), rounded.data()), memory(block.layout, CpuEngine(), weights),
-               memory(part.dst, CpuEngine(), DNNL_MEMORY_NONE),
-               memory(part.scratchpad, CpuEngine(), scratchpad.data())},
-              {}};
+    Call call{
+        {memory(part.src, CpuEngine(), rounded.data()), memory(block.layout, CpuEngine(), DNNL_MEMORY_NONE),
+         memory(part.dst, CpuEngine(), DNNL_MEMORY_NONE),
+         memory(part.scratchpad, CpuEngine(), scratchpad.data())},
+        {}};
     constexpr std::array<int, kArguments> kNames = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST,
                                                     DNNL_ARG_SCRATCHPAD};
     for (size_t i = 0; i < kArguments; ++i) call.arguments[i] = {kNames[i], call.memories[i].get()};
@@ -185,6 +184,10 @@ absl::Status Bf16Product::Multiply(int64_t rows, const float* src, float* produc
       GRUSERVE_RETURN_IF_ERROR(CatchDnnlError("cannot make the arguments of a bf16 product",
                                               [&] { call = room.rep_->MakeCall(part, block); }));
     }
+    // oneDNN's memory takes a plain void*, also for what it only reads.
+    void* const weights = const_cast<float*>(block.weights.data());
+    GRUSERVE_RETURN_IF_ERROR(FromDnnlStatus("cannot hand weights to a bf16 product",
+                                            dnnl_memory_set_data_handle(call->memories[1].get(), weights)));
     GRUSERVE_RETURN_IF_ERROR(FromDnnlStatus("cannot hand data to a bf16 product",
                                             dnnl_memory_set_data_handle(call->memories[2].get(), products)));
     GRUSERVE_RETURN_IF_ERROR(FromDnnlStatus(

@@ -23,7 +23,8 @@ namespace gruserve {
 
 class Bf16Product {
  public:
-  // What a thread keeps while it multiplies. Move-only.
+  // What a thread keeps while it multiplies: for all products of the same inputs, outputs, blocks
+  // and rows as the one that it is made for. Move-only.
   class Room {
    public:
     explicit Room(const Bf16Product& product);

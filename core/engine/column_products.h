@@ -20,7 +20,7 @@ namespace gruserve {
 
 class ColumnProducts {
  public:
-  // What a thread keeps while it multiplies.
+  // What a thread keeps while it multiplies, for all layers of one shape.
   class Room {
    public:
     virtual ~Room() = default;

@@ -17,13 +17,13 @@ namespace gruserve {
 
 class ColumnProjections {
  public:
-  // Room for `max_batch_size` rows.
-  ColumnProjections(const GruColumns& columns, const GruLayerWeights& weights, int64_t max_batch_size);
+  // Room for `max_batch_size` rows of layers of the shape of `columns`.
+  ColumnProjections(const GruColumns& columns, int64_t max_batch_size);
 
   // Begins another sequence. REQUIRES: batch_size <= max_batch_size.
-  void Begin(int64_t batch_size);
+  void Begin(const GruColumns& columns, const GruLayerWeights& weights, int64_t batch_size);
 
-  // For GruColumns::Step at step `t` of the `time_steps` in `src_layer` [T, N, I], made in
+  // REQUIRES: begun. For GruColumns::Step at step `t` of the `time_steps` in `src_layer` [T, N, I], made in
   // `workspace`. Valid until the next call for `block`. Internal where oneDNN fails.
   absl::StatusOr<const float*> At(int block, int64_t t, int64_t time_steps, const float* src_layer,
                                   GruColumns::Workspace& workspace);
@@ -35,9 +35,9 @@ class ColumnProjections {
     AlignedBuffer numbers;  // [end - begin, N, 3, block_size]
   };
 
-  const GruColumns& columns_;
-  const GruLayerWeights& weights_;
-  int64_t batch_size_;
+  const GruColumns* columns_ = nullptr;
+  const GruLayerWeights* weights_ = nullptr;
+  int64_t batch_size_ = 0;
   std::array<Piece, GruColumns::kBlocks> pieces_;
 };
 

@@ -61,7 +61,8 @@ class ColumnTrial {
     AlignedBuffer expected(size);
     AlignedBuffer got(size);
     AlignedBuffer src(batch * shape_.input_size);
-    ColumnProjections projections(*columns_, weights_, batch);
+    ColumnProjections projections(*columns_, batch);
+    projections.Begin(*columns_, weights_, batch);
     for (int64_t t = 0; t < kSteps; ++t) {
       std::memcpy(src.data(), src_layer.data() + t * src.size(), FloatBytes(src.size()));
       GRUSERVE_RETURN_IF_ERROR(kernel.Run({.weights = &weights_,

@@ -30,7 +30,8 @@ class GruColumns {
   // Steps whose inputs are projected at once, at most; a power of two.
   static constexpr int64_t kMaxProjectedSteps = 16;
 
-  // What a thread keeps while it computes steps. Move-only.
+  // What a thread keeps while it computes steps, of any layer of the shape that it is made
+  // for. Move-only.
   class Workspace {
    public:
     // Internal where oneDNN fails.

@@ -39,39 +39,45 @@ bool SpinUntil(std::chrono::steady_clock::time_point limit, const Ready& ready) 
 
 }  // namespace
 
-ColumnSlice::Part::Part(const Model& model, GruColumns::Workspace room, int64_t max_time_steps,
+ColumnSlice::Part::Part(const GruColumns& columns, GruColumns::Workspace room, int64_t max_time_steps,
                         int64_t max_batch_size)
     : has(static_cast<size_t>(max_time_steps)),
       workspace(std::move(room)),
-      projections(*model.columns(), model.weights(0, 0), max_batch_size),
-      memory(static_cast<int64_t>(FloatBytes(max_time_steps * max_batch_size * model.config().hidden_size))) {
+      projections(columns, max_batch_size),
+      memory(static_cast<int64_t>(FloatBytes(max_time_steps * max_batch_size * columns.hidden_size()))) {
   output = static_cast<float*>(memory.data());
 }
 
 absl::StatusOr<std::shared_ptr<ColumnSlice>> ColumnSlice::Create(std::shared_ptr<const Model> model,
-                                                                 int64_t max_time_steps,
+                                                                 int64_t layer, int64_t max_time_steps,
                                                                  int64_t max_batch_size) {
   const SingleOmpThread single_thread;
-  GRUSERVE_ASSIGN_OR_RETURN(GruColumns::Workspace first, GruColumns::Workspace::Create(*model->columns()));
-  GRUSERVE_ASSIGN_OR_RETURN(GruColumns::Workspace second, GruColumns::Workspace::Create(*model->columns()));
-  return std::shared_ptr<ColumnSlice>(new ColumnSlice(std::move(model), {std::move(first), std::move(second)},
-                                                      max_time_steps, max_batch_size));
+  GRUSERVE_ASSIGN_OR_RETURN(GruColumns::Workspace first,
+                            GruColumns::Workspace::Create(model->columns(layer)));
+  GRUSERVE_ASSIGN_OR_RETURN(GruColumns::Workspace second,
+                            GruColumns::Workspace::Create(model->columns(layer)));
+  return std::shared_ptr<ColumnSlice>(new ColumnSlice(
+      std::move(model), layer, {std::move(first), std::move(second)}, max_time_steps, max_batch_size));
 }
 
-ColumnSlice::ColumnSlice(std::shared_ptr<const Model> model, std::array<GruColumns::Workspace, kParts> rooms,
-                         int64_t max_time_steps, int64_t max_batch_size)
+ColumnSlice::ColumnSlice(std::shared_ptr<const Model> model, int64_t layer,
+                         std::array<GruColumns::Workspace, kParts> rooms, int64_t max_time_steps,
+                         int64_t max_batch_size)
     : model_(std::move(model)),
-      columns_(*model_->columns()),
+      layer_(layer),
+      columns_(&model_->columns(layer)),
       input_memory_(
-          static_cast<int64_t>(FloatBytes(max_time_steps * max_batch_size * columns_.input_size()))),
+          static_cast<int64_t>(FloatBytes(max_time_steps * max_batch_size * columns_->input_size()))),
       input_(static_cast<float*>(input_memory_.data())),
-      state_(max_batch_size * columns_.hidden_size()),
-      parts_{Part(*model_, std::move(rooms[0]), max_time_steps, max_batch_size),
-             Part(*model_, std::move(rooms[1]), max_time_steps, max_batch_size)} {}
+      state_(max_batch_size * columns_->hidden_size()),
+      parts_{Part(*columns_, std::move(rooms[0]), max_time_steps, max_batch_size),
+             Part(*columns_, std::move(rooms[1]), max_time_steps, max_batch_size)} {}
 
-int64_t ColumnSlice::state_size() const { return batch_size_ * columns_.hidden_size(); }
+int64_t ColumnSlice::state_size() const { return batch_size_ * columns_->hidden_size(); }
 
-void ColumnSlice::Begin(int64_t time_steps, int64_t batch_size) {
+void ColumnSlice::Begin(int64_t layer, int64_t time_steps, int64_t batch_size) {
+  layer_ = layer;
+  columns_ = &model_->columns(layer);
   time_steps_ = time_steps;
   batch_size_ = batch_size;
   for (Part& part : parts_) {
@@ -80,7 +86,7 @@ void ColumnSlice::Begin(int64_t time_steps, int64_t batch_size) {
     for (std::atomic<Has>& has : part.has) has.store(Has::kNothing, std::memory_order_relaxed);
     part.time = part.steps_met = 0;
     part.status = absl::OkStatus();
-    part.projections.Begin(batch_size);
+    part.projections.Begin(*columns_, model_->weights(layer, 0), batch_size);
   }
   open_.store(false, std::memory_order_relaxed);
   won_.store(false, std::memory_order_relaxed);
@@ -158,9 +164,9 @@ void ColumnSlice::CopyStep(Part& part, const Part& other, int64_t t) {
 }
 
 void ColumnSlice::CopyBlock(Part& part, const Part& other, int block, int64_t t) {
-  const int64_t size = columns_.block_size();
+  const int64_t size = columns_->block_size();
   for (int64_t n = 0; n < batch_size_; ++n) {
-    const int64_t offset = t * state_size() + n * columns_.hidden_size() + block * size;
+    const int64_t offset = t * state_size() + n * columns_->hidden_size() + block * size;
     std::memcpy(part.output + offset, other.output + offset, FloatBytes(size));
   }
 }
@@ -169,8 +175,8 @@ absl::Status ColumnSlice::ComputeBlock(Part& part, int block, int64_t t) {
   GRUSERVE_ASSIGN_OR_RETURN(const float* const projection,
                             part.projections.At(block, t, time_steps_, input_, part.workspace));
   const float* const before = t == 0 ? state_.data() : part.output + (t - 1) * state_size();
-  return columns_.Step(model_->weights(0, 0), block, batch_size_, projection, before,
-                       part.output + t * state_size(), part.workspace);
+  return columns_->Step(model_->weights(layer_, 0), block, batch_size_, projection, before,
+                        part.output + t * state_size(), part.workspace);
 }
 
 }  // namespace gruserve

@@ -1,4 +1,4 @@
-// Some time steps of a model of one layer and direction, for two threads to compute
+// Some time steps of one layer of a model of one direction, for two threads to compute
 // together: each a part, its block of the hidden units (core/engine/gru_columns.h).
 //
 // The parts meet at each step, but neither depends on the other. A part that has its
@@ -37,13 +37,15 @@ class ColumnSlice {
  public:
   static constexpr int kParts = GruColumns::kBlocks;
 
-  // With room for so many steps of so many rows. Internal where oneDNN fails.
-  // REQUIRES: model->columns() != nullptr, max_batch_size <= GruColumns::kMaxBatchSize.
+  // With room for so many steps of so many rows, of layers of the shape of `layer`.
+  // Internal where oneDNN fails. REQUIRES: model->has_columns(),
+  // max_batch_size <= GruColumns::kMaxBatchSize.
   static absl::StatusOr<std::shared_ptr<ColumnSlice>> Create(std::shared_ptr<const Model> model,
-                                                             int64_t max_time_steps, int64_t max_batch_size);
+                                                             int64_t layer, int64_t max_time_steps,
+                                                             int64_t max_batch_size);
 
   // Begins anew.
-  void Begin(int64_t time_steps, int64_t batch_size);
+  void Begin(int64_t layer, int64_t time_steps, int64_t batch_size);
   int64_t time_steps() const { return time_steps_; }
   int64_t batch_size() const { return batch_size_; }
 
@@ -63,7 +65,8 @@ class ColumnSlice {
   }
 
   // The same in pieces, for a test to mix: begins, and computes until this part has
-  // one step more. Each is false where there is nothing (more) to do.
+  // one step more. Each is false where there is nothing (more) to do. Call
+  // Advance under SingleOmpThread.
   bool Join(int part);
   bool Advance(int part);
   // Whether `part` is the first that is through, or has failed.
@@ -80,7 +83,8 @@ class ColumnSlice {
   enum class Has : uint8_t { kNothing, kOwnBlock, kAll };
 
   struct alignas(64) Part {
-    Part(const Model& model, GruColumns::Workspace room, int64_t max_time_steps, int64_t max_batch_size);
+    Part(const GruColumns& columns, GruColumns::Workspace room, int64_t max_time_steps,
+         int64_t max_batch_size);
 
     // For the other part too.
     std::atomic<int64_t> at = -1;  // The step whose block this part computes, or computed last.
@@ -96,8 +100,9 @@ class ColumnSlice {
     Scratchpad memory;
   };
 
-  ColumnSlice(std::shared_ptr<const Model> model, std::array<GruColumns::Workspace, kParts> rooms,
-              int64_t max_time_steps, int64_t max_batch_size);
+  ColumnSlice(std::shared_ptr<const Model> model, int64_t layer,
+              std::array<GruColumns::Workspace, kParts> rooms, int64_t max_time_steps,
+              int64_t max_batch_size);
 
   int64_t state_size() const;  // Numbers of a step.
   void CopyStep(Part& part, const Part& other, int64_t t);
@@ -108,9 +113,10 @@ class ColumnSlice {
 
   // Constant after construction.
   const std::shared_ptr<const Model> model_;
-  const GruColumns& columns_;
 
   // Constant while the slice is open.
+  int64_t layer_;
+  const GruColumns* columns_;
   int64_t time_steps_ = 0;
   int64_t batch_size_ = 0;
   Scratchpad input_memory_;

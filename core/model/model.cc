@@ -14,6 +14,9 @@
 namespace gruserve {
 namespace {
 
+// Of stacked layers that two workers share one after the other, rather than in a wave.
+constexpr int64_t kMinStackedHiddenSize = 640;
+
 GruLayerShape LayerShape(const GruConfig& config, int64_t layer) {
   return {.cell_kind = config.cell_kind,
           .input_size = config.layer_input_size(layer),
@@ -84,6 +87,12 @@ absl::Status CheckWeights(const GruNetwork& network) {
   return absl::OkStatus();
 }
 
+// Layers that are small do more by the tracks of a wave, and need no copy of their weights.
+bool MayShareColumns(const GruConfig& config) {
+  if (config.num_directions > 1) return false;
+  return config.num_layers == 1 || config.hidden_size >= kMinStackedHiddenSize;
+}
+
 // Common to all layers, so that a slice runs through them without reshaping.
 absl::StatusOr<BucketSet> ChooseBuckets(const GruConfig& config) {
   GRUSERVE_ASSIGN_OR_RETURN(const std::shared_ptr<const BucketSet> first,
@@ -92,14 +101,6 @@ absl::StatusOr<BucketSet> ChooseBuckets(const GruConfig& config) {
   GRUSERVE_ASSIGN_OR_RETURN(const std::shared_ptr<const BucketSet> others,
                             BucketSet::Choose(LayerShape(config, 1)));
   return first->Intersect(*others);
-}
-
-// From plain weights. Null where there is more than one layer and direction, or other bits.
-absl::StatusOr<std::unique_ptr<const GruColumns>> MakeColumns(const GruNetwork& network,
-                                                              const BucketSet& buckets) {
-  if (network.layers.size() > 1 || !buckets.column_order().has_value()) return nullptr;
-  const SingleOmpThread single_thread;
-  return GruColumns::Create(LayerShape(network.config, 0), network.layers.front(), *buckets.column_order());
 }
 
 // One layer after the other, so that one of them at most is there twice.
@@ -120,12 +121,29 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Create(GruNetwork network) {
   GRUSERVE_RETURN_IF_ERROR(CheckProcessorHas(network.config.compute_dtype));
   GRUSERVE_RETURN_IF_ERROR(CheckWeights(network));
   GRUSERVE_ASSIGN_OR_RETURN(BucketSet buckets, ChooseBuckets(network.config));
-  GRUSERVE_ASSIGN_OR_RETURN(std::unique_ptr<const GruColumns> columns, MakeColumns(network, buckets));
+  GRUSERVE_ASSIGN_OR_RETURN(Columns columns, MakeColumns(network));
   GRUSERVE_RETURN_IF_ERROR(LayOutLayers(network));
   return std::shared_ptr<const Model>(new Model(std::move(network), std::move(buckets), std::move(columns)));
 }
 
-Model::Model(GruNetwork network, BucketSet buckets, std::unique_ptr<const GruColumns> columns)
+// From plain weights.
+absl::StatusOr<Model::Columns> Model::MakeColumns(const GruNetwork& network) {
+  const GruConfig& config = network.config;
+  if (!MayShareColumns(config)) return Columns();
+  Columns columns;
+  const SingleOmpThread single_thread;
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    const GruLayerShape shape = LayerShape(config, layer);
+    GRUSERVE_ASSIGN_OR_RETURN(const std::shared_ptr<const BucketSet> buckets, BucketSet::Choose(shape));
+    if (!buckets->column_order().has_value()) return Columns();
+    GRUSERVE_ASSIGN_OR_RETURN(
+        columns.emplace_back(),
+        GruColumns::Create(shape, network.layers[static_cast<size_t>(layer)], *buckets->column_order()));
+  }
+  return columns;
+}
+
+Model::Model(GruNetwork network, BucketSet buckets, Columns columns)
     : network_(std::move(network)),
       buckets_(std::move(buckets)),
       columns_(std::move(columns)),

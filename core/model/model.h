@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/engine/bucket_set.h"
@@ -36,18 +37,23 @@ class Model {
   GruLayerShape layer_shape(int64_t layer) const;
   // Buckets that suit every layer.
   const BucketSet& buckets() const { return buckets_; }
-  // For two workers to share a lone track; null where there is none, or other bits.
-  const GruColumns* columns() const { return columns_.get(); }
+  // Whether two workers can share a layer of few rows: of one direction, and with equal bits.
+  bool has_columns() const { return !columns_.empty(); }
+  // REQUIRES: has_columns().
+  const GruColumns& columns(int64_t layer) const { return *columns_[static_cast<size_t>(layer)]; }
   // Names what decides the bits of a result: oneDNN version, its instruction
   // set here, the compute_dtype and the buckets kept.
   const std::string& kernel_fingerprint() const { return kernel_fingerprint_; }
 
  private:
-  Model(GruNetwork network, BucketSet buckets, std::unique_ptr<const GruColumns> columns);
+  using Columns = std::vector<std::unique_ptr<const GruColumns>>;
+
+  static absl::StatusOr<Columns> MakeColumns(const GruNetwork& network);
+  Model(GruNetwork network, BucketSet buckets, Columns columns);
 
   const GruNetwork network_;
   const BucketSet buckets_;
-  const std::unique_ptr<const GruColumns> columns_;
+  const Columns columns_;  // Of each layer, or of none.
   const std::string kernel_fingerprint_;
 };
 

@@ -25,20 +25,24 @@ int64_t TotalSteps(const SequenceCall& call, std::span<const int64_t> rows) {
   return steps;
 }
 
-int64_t WholeLayers(const GruConfig& config) {
-  return config.num_directions == 1 ? 0 : std::min<int64_t>(config.num_layers - 1, 2);
+int64_t WholeLayers(const GruConfig& config, const SequenceSplit& split) {
+  return split.layer_by_layer ? std::min<int64_t>(config.num_layers - 1, 2) : 0;
 }
 
 }  // namespace
 
 int64_t SequenceLane::BytesBetweenLayers(const Model& model, const SequenceCall& call,
                                          const SequenceSplit& split) {
-  return WholeLayers(model.config()) * TotalSteps(call, split.group(0)) * model.config().output_size() *
-         static_cast<int64_t>(sizeof(float));
+  return WholeLayers(model.config(), split) * TotalSteps(call, split.group(0)) *
+         model.config().output_size() * static_cast<int64_t>(sizeof(float));
 }
 
 SequenceLane::SequenceLane(const Model& model, const SequenceCall& call, const SequenceSplit& split)
-    : model_(model), config_(model.config()), call_(call), slices_between_(split.slices_between) {
+    : model_(model),
+      config_(model.config()),
+      call_(call),
+      slices_between_(split.slices_between),
+      layer_by_layer_(split.layer_by_layer) {
   Begin(split.group(0));
   AllocateStates(split);
   if (config_.num_layers > 1) AllocateBetweenLayers(split);
@@ -59,7 +63,7 @@ void SequenceLane::AllocateStates(const SequenceSplit& split) {
   // Each block begins on a boundary, as it did in the trial of the buckets.
   block_size_ = (state_rows * config_.hidden_size + kFloatsAligned - 1) / kFloatsAligned * kFloatsAligned;
   states_ = AlignedBuffer(config_.state_blocks() * block_size_);
-  if (config_.num_directions > 1) return;
+  if (layer_by_layer_) return;
   for (int64_t i = 0; i < (config_.num_layers - 1) * slices_between_; ++i) {
     ring_.emplace_back(slab_rows * config_.hidden_size);
   }
@@ -67,7 +71,7 @@ void SequenceLane::AllocateStates(const SequenceSplit& split) {
 
 void SequenceLane::AllocateBetweenLayers(const SequenceSplit& split) {
   const int64_t size = TotalSteps(call_, split.group(0)) * config_.output_size();
-  for (int64_t i = 0; i < WholeLayers(config_); ++i)
+  for (int64_t i = 0; i < WholeLayers(config_, split); ++i)
     whole_layers_[static_cast<size_t>(i)] = AlignedBuffer(size);
 }
 
@@ -85,9 +89,8 @@ void SequenceLane::Begin(std::span<const int64_t> rows) {
 
 absl::Status SequenceLane::Run(const SequenceSlice& slice, Replica& replica) {
   Begin(slice);
-  const float* const src = slice.layer > 0 && config_.num_directions == 1
-                               ? Between(slice.layer - 1, slice.index).data()
-                               : Gather(slice, replica.sequence_input());
+  const float* const src = slice.layer > 0 && !layer_by_layer_ ? Between(slice.layer - 1, slice.index).data()
+                                                               : Gather(slice, replica.sequence_input());
   float* const dst =
       feeds_next_layer(slice.layer) ? Between(slice.layer, slice.index).data() : replica.sequence_output();
   GRUSERVE_RETURN_IF_ERROR(
@@ -182,8 +185,7 @@ const float* SequenceLane::InputRow(const SequenceSlice& slice, int64_t i, int64
 
 // Whether this layer's output goes somewhere else than to the next layer's slice.
 bool SequenceLane::KeepsOutput(int64_t layer) const {
-  return layer == config_.num_layers - 1 ? call_.output != nullptr || !call_.rows.empty()
-                                         : config_.num_directions > 1;
+  return layer == config_.num_layers - 1 ? call_.output != nullptr || !call_.rows.empty() : layer_by_layer_;
 }
 
 // Where the output of row i at step t goes, or null. REQUIRES: KeepsOutput().

@@ -47,7 +47,7 @@ struct SequenceSlice {
 
 class SequenceLane {
  public:
-  // Bytes that a lane keeps between the layers of a stacked bidirectional model.
+  // Bytes that a lane keeps between layers that run one after the other.
   static int64_t BytesBetweenLayers(const Model& model, const SequenceCall& call, const SequenceSplit& split);
 
   // Memory for the split's first group serves every group. All must outlive the lane.
@@ -72,9 +72,7 @@ class SequenceLane {
   int64_t TimeOf(int64_t direction, int64_t i, int64_t t) const {
     return direction == 0 ? t : length(i) - 1 - t;
   }
-  bool feeds_next_layer(int64_t layer) const {
-    return config_.num_directions == 1 && layer < config_.num_layers - 1;
-  }
+  bool feeds_next_layer(int64_t layer) const { return !layer_by_layer_ && layer < config_.num_layers - 1; }
   AlignedBuffer& Between(int64_t layer, int64_t index) {
     return ring_[static_cast<size_t>(layer * slices_between_ + index % slices_between_)];
   }
@@ -97,13 +95,14 @@ class SequenceLane {
   const GruConfig& config_;
   const SequenceCall& call_;
   const int64_t slices_between_;
+  const bool layer_by_layer_;
   int64_t block_size_ = 0;  // Floats of one layer's and direction's states.
 
   std::span<const int64_t> rows_;
   std::vector<SequenceRow> places_;  // Of each row.
   AlignedBuffer states_;             // [layers * D, block_size_]
-  std::vector<AlignedBuffer> ring_;  // One direction: [layers - 1, slices_between_] of [T, N, H].
-  // With two directions: row after row of the group, [length, 2 * H], by turns.
+  std::vector<AlignedBuffer> ring_;  // In a wave: [layers - 1, slices_between_] of [T, N, H].
+  // Layer by layer: row after row of the group, [length, D * H], by turns.
   std::array<AlignedBuffer, 2> whole_layers_;
   std::vector<int64_t> row_offsets_;  // In whole_layers_, in time steps.
 };

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/rounding.h"
 #include "core/model/replica.h"
 
 namespace gruserve {
@@ -31,17 +32,20 @@ SequenceRun::SequenceRun(std::shared_ptr<const Model> model, const SequenceCall&
 }
 
 void SequenceRun::MakeColumns() {
-  const int64_t slices = (call_.time_steps + split_.max_column_steps - 1) / split_.max_column_steps;
-  for (int64_t i = 0; i < std::min<int64_t>(slices, 2); ++i) {
-    absl::StatusOr<std::shared_ptr<ColumnSlice>> columns =
-        ColumnSlice::Create(model_, split_.max_column_steps, ColumnBatch(*model_, call_.batch_size));
-    if (!columns.ok()) return Fail(columns.status());
-    columns_.push_back(*std::move(columns));
+  const int64_t slices = CeilDivide(call_.time_steps, split_.max_column_steps) * config_.num_layers;
+  const bool two_shapes = config_.num_layers > 1 && model_->layer_shape(0) != model_->layer_shape(1);
+  for (int64_t layer = 0; layer < (two_shapes ? 2 : 1); ++layer) {
+    for (int64_t i = 0; i < std::min<int64_t>(slices, 2); ++i) {
+      absl::StatusOr<std::shared_ptr<ColumnSlice>> columns =
+          ColumnSlice::Create(model_, layer, split_.max_column_steps, ColumnBatch(*model_, call_.batch_size));
+      if (!columns.ok()) return Fail(columns.status());
+      columns_[static_cast<size_t>(layer)].push_back(*std::move(columns));
+    }
   }
 }
 
-std::shared_ptr<ColumnSlice> SequenceRun::FreeColumns() const {
-  for (const std::shared_ptr<ColumnSlice>& columns : columns_) {
+std::shared_ptr<ColumnSlice> SequenceRun::FreeColumns(int64_t layer) const {
+  for (const std::shared_ptr<ColumnSlice>& columns : columns_[layer > 0 && !columns_[1].empty() ? 1 : 0]) {
     if (columns.use_count() == 1) return columns;
   }
   return nullptr;
@@ -59,8 +63,10 @@ bool SequenceRun::Free(const Lane& lane, size_t track) const {
   if (own.running || own.done) return false;
   const auto directions = static_cast<size_t>(config_.num_directions);
   const size_t layer = track / directions;
-  if (directions == 2) {
-    return layer == 0 || (lane.tracks[2 * layer - 2].done && lane.tracks[2 * layer - 1].done);
+  if (split_.layer_by_layer) {
+    return layer == 0 || std::all_of(lane.tracks.begin() + static_cast<ptrdiff_t>((layer - 1) * directions),
+                                     lane.tracks.begin() + static_cast<ptrdiff_t>(layer * directions),
+                                     [](const Track& below) { return below.done; });
   }
   if (layer > 0 && lane.tracks[layer - 1].finished <= own.finished) return false;
   return layer + 1 == lane.tracks.size() ||
@@ -115,9 +121,9 @@ std::optional<SequenceSlice> SequenceRun::Claim(std::optional<int> part) {
                       .bucket = model_->buckets().buckets()[bucket_index],
                       .bucket_index = bucket_index,
                       .part = part.value_or(0)};
-  if (std::shared_ptr<ColumnSlice> columns = part.has_value() ? FreeColumns() : nullptr) {
+  if (std::shared_ptr<ColumnSlice> columns = part.has_value() ? FreeColumns(slice.layer) : nullptr) {
     slice.bucket = {std::min(steps, split_.max_column_steps), ColumnBatch(*model_, track.active_rows)};
-    columns->Begin(slice.bucket.time_steps, slice.bucket.batch_size);
+    columns->Begin(slice.layer, slice.bucket.time_steps, slice.bucket.batch_size);
     slice.columns = std::move(columns);
   }
   slice.last = slice.time + slice.bucket.time_steps == lane.memory->length(0);

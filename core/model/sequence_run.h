@@ -3,8 +3,8 @@
 // A track is one layer and direction of one group of rows. Its slices run one
 // after the other; a slice is free to run when what it reads is there. With one
 // direction that is the same slice of the layer below (the layers form a wave,
-// each at most a few slices ahead of the next); with two, both directions of the
-// layer below, wholly. Rows that have ended leave their group, so that ragged rows
+// each at most a few slices ahead of the next); with two, or by columns, all of the
+// layer below. Rows that have ended leave their group, so that ragged rows
 // cost no padding. The reverse direction reads its rows backwards, each from its
 // own end.
 //
@@ -15,6 +15,7 @@
 #ifndef GRUSERVE_CORE_MODEL_SEQUENCE_RUN_H_
 #define GRUSERVE_CORE_MODEL_SEQUENCE_RUN_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -30,7 +31,7 @@ namespace gruserve {
 
 class SequenceRun {
  public:
-  // Bytes that may lie between the layers of a stacked bidirectional network.
+  // Bytes that may lie between layers that run one after the other.
   static constexpr int64_t kMaxBytesBetweenLayers = int64_t{1} << 30;
 
   // Allocates what the call needs, cut for `parallelism` workers. Where that is more
@@ -100,8 +101,8 @@ class SequenceRun {
 
   SequenceLane& lane(const SequenceSlice& slice) { return *lanes_[static_cast<size_t>(slice.lane)].memory; }
   void MakeColumns();
-  // Room for a slice of columns that nobody uses, or null.
-  std::shared_ptr<ColumnSlice> FreeColumns() const;
+  // Room for a slice of columns of `layer` that nobody uses, or null.
+  std::shared_ptr<ColumnSlice> FreeColumns(int64_t layer) const;
   void BeginGroup(Lane* lane);
   bool Free(const Lane& lane, size_t track) const;
   int64_t Progress(const Lane& lane, size_t track) const;
@@ -114,8 +115,9 @@ class SequenceRun {
   SequenceSplit split_;
 
   std::vector<Lane> lanes_;
-  // Two: a part that lost may still be at one slice when the next begins.
-  std::vector<std::shared_ptr<ColumnSlice>> columns_;
+  // For the first layer, and for the others where their shape is another. Two each: a part that
+  // lost may still be at one slice when the next begins.
+  std::array<std::vector<std::shared_ptr<ColumnSlice>>, 2> columns_;
   std::optional<SequenceSlice> open_;  // The slice that waits for its other part,
   std::optional<SequenceSlice> help_;  // or the other part of the slice that runs.
   int64_t next_group_ = 0;

@@ -27,6 +27,9 @@ constexpr int64_t kBigWeightBytes = int64_t{4} << 20;
 // Slices of a track where workers share a call by tracks: they may come late, or be
 // slowed down by others, and still share what is left.
 constexpr int64_t kSharedSlices = 8;
+// Measured with 1, 2 and 4 rows of hidden 512 to 1024 (ADR 15).
+constexpr int64_t kWeightBytesPerStackedRow = int64_t{5} << 20;
+constexpr int64_t kMaxKeptFloats = int64_t{4} << 20;
 // More is no faster, and steps wait for it: one or two milliseconds.
 constexpr double kMaxSliceFlops = 2.5e8;
 constexpr int64_t kLongSliceRows = 64;
@@ -51,8 +54,18 @@ int64_t RowsPerSlice(const GruConfig& config) {
   return WeightBytes(config) < kHugeWeightBytes ? kRowsPerSlice : kRowsPerSliceOfHugeWeights;
 }
 
+// By columns, two workers run stacked layers one after the other. A wave is as good where a
+// step's weights are few for its rows, and better for more workers, and for a long call, of
+// which a whole layer would be kept.
+bool IsForWave(const GruConfig& config, const SequenceCall& call, int64_t parallelism) {
+  if (config.num_layers == 1) return false;
+  return std::min(config.num_layers, parallelism) > ColumnSlice::kParts ||
+         call.batch_size * kWeightBytesPerStackedRow > WeightBytes(config) ||
+         call.time_steps * call.batch_size * config.hidden_size > kMaxKeptFloats;
+}
+
 bool HasColumns(const Model& model, int64_t rows) {
-  return model.columns() != nullptr && rows <= GruColumns::kMaxBatchSize &&
+  return model.has_columns() && rows <= GruColumns::kMaxBatchSize &&
          ColumnBatch(model, rows) <= GruColumns::kMaxBatchSize;
 }
 
@@ -119,6 +132,7 @@ int64_t ColumnBatch(const Model& model, int64_t rows) {
 }
 
 bool SharesLoneStep(const Model& model) {
+  if (model.config().num_layers > 1) return false;
   return SplitSequence(model, {.time_steps = 1, .batch_size = 1}, ColumnSlice::kParts).columns;
 }
 
@@ -140,18 +154,21 @@ SequenceSplit SplitSequence(const Model& model, const SequenceCall& call, int64_
   const auto worth_it = [&](double rows) {
     return parallelism > 1 && rows * FlopsOfRow(config) >= kMinSharedFlops;
   };
-  split.shared = split.lanes * ParallelTracks(config) > 1 && worth_it(row_steps);
   // A step that mostly reads weights takes as long as one of some rows.
   const int64_t least = WeightBytes(config) < kBigWeightBytes ? 0 : call.time_steps * kSmallGroup;
-  split.columns = !split.shared && HasColumns(model, call.batch_size) &&
+  split.columns = split.lanes == 1 && HasColumns(model, call.batch_size) &&
+                  !IsForWave(config, call, parallelism) &&
                   worth_it(std::max(row_steps, static_cast<double>(least)));
+  split.layer_by_layer = split.columns || config.num_directions == 2;
+  split.shared = !split.columns && split.lanes * ParallelTracks(config) > 1 && worth_it(row_steps);
   if (!split.shared) split.lanes = parallelism = 1;
 
   DealRows(model.buckets().max_batch_size(), &split);
   split.lanes = std::min(split.lanes, split.num_groups());
   split.max_slice_steps = ChooseSliceSteps(config, call, split, parallelism);
   if (split.columns) {
-    const double flops = FlopsOfRow(config) * static_cast<double>(call.batch_size) / ColumnSlice::kParts;
+    const double flops = FlopsOfRow(config, config.num_layers - 1) * static_cast<double>(call.batch_size) /
+                         ColumnSlice::kParts;
     // Of whole projections, each of which reads all of a block's input weights.
     constexpr int64_t kGrain = GruColumns::kMaxProjectedSteps;
     const int64_t steps = static_cast<int64_t>(kMaxSliceFlops / flops) / kGrain * kGrain;

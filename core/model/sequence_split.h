@@ -21,10 +21,12 @@ struct SequenceSplit {
   bool shared = false;          // Cut for more than one worker.
   int64_t lanes = 1;            // Groups that run at the same time.
   int64_t max_slice_steps = 1;  // Time steps of a slice, at most.
-  // Whether two workers may share each slice of the one track, by columns, and how
-  // many steps such a slice has at most.
+  // Whether two workers may share each slice of the one track that runs, by columns, and
+  // how many steps such a slice has at most.
   bool columns = false;
   int64_t max_column_steps = 0;
+  // Whether a layer begins when the one below has ended, rather than in a wave.
+  bool layer_by_layer = false;
   int64_t slices_between = 1;  // How far a layer may run ahead of the next, in slices.
 
   int64_t num_groups() const { return static_cast<int64_t>(begins.size()) - 1; }

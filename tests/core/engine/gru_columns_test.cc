@@ -99,8 +99,8 @@ TEST_P(GruColumnsTest, ProjectionsAreThoseOfTheirSteps) {
   const AlignedBuffer x = RandomBuffer(random_, kSteps * kBatch * kInput, 1.0F);
   AlignedBuffer alone(kBatch * 3 * kBlock);
   GruColumns::Workspace workspace = GruColumns::Workspace::Create(*columns_).value();
-  ColumnProjections projections(*columns_, weights_, kBatch + 1);
-  projections.Begin(kBatch);
+  ColumnProjections projections(*columns_, kBatch + 1);
+  projections.Begin(*columns_, weights_, kBatch);
   // Also where one block skips steps, as for a worker that comes late.
   for (int64_t t = 0; t < kSteps; ++t) {
     for (int block = 0; block < GruColumns::kBlocks; ++block) {

@@ -16,6 +16,7 @@
 #include <tuple>
 #include <vector>
 
+#include "core/engine/omp_threads.h"
 #include "core/model/replica.h"
 #include "tests/support/reference_gru.h"
 #include "tests/support/sequence_arrays.h"
@@ -32,15 +33,15 @@ class ColumnSliceTest : public ::testing::TestWithParam<std::tuple<int64_t, Comp
   void SetUp() override {
     if (const absl::Status has = CheckProcessorHas(config_.compute_dtype); !has.ok()) GTEST_SKIP() << has;
     model_ = RandomModel(11, config_);
-    if (model_->columns() == nullptr) return;  // Other bits here: such a library has no slices.
+    if (!model_->has_columns()) return;  // Other bits here: such a library has no slices.
     batch_ = model_->buckets().buckets()[model_->buckets().Pick(1, std::get<0>(GetParam()))].batch_size;
     expected_ = SequenceArrays(config_, kSteps, batch_, 5);
     ASSERT_TRUE(Replica::Create(model_).value()->RunSequence(expected_.call()).ok());
-    slice_ = ColumnSlice::Create(model_, kSteps, batch_).value();
+    slice_ = ColumnSlice::Create(model_, /*layer=*/0, kSteps, batch_).value();
   }
 
   void Fill(ColumnSlice& slice) {
-    slice.Begin(kSteps, batch_);
+    slice.Begin(/*layer=*/0, kSteps, batch_);
     std::copy(expected_.input.begin(), expected_.input.end(), slice.input());
     std::copy(expected_.h_0.begin(), expected_.h_0.end(), slice.state());
   }
@@ -51,6 +52,7 @@ class ColumnSliceTest : public ::testing::TestWithParam<std::tuple<int64_t, Comp
         SameBits(expected_.output.data(), slice_->output(part), kSteps * batch_ * config_.hidden_size));
   }
 
+  const SingleOmpThread single_thread_;  // As ColumnSlice::Run has it.
   const GruConfig config_{.input_size = 24, .hidden_size = 192, .compute_dtype = std::get<1>(GetParam())};
   std::shared_ptr<const Model> model_;
   int64_t batch_ = 0;

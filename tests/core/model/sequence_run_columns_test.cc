@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/engine/omp_threads.h"
 #include "core/model/replica.h"
 #include "core/model/sequence_run.h"
 #include "tests/support/reference_gru.h"
@@ -24,17 +25,21 @@ struct Shape {
   int64_t time_steps;
   std::vector<int64_t> lengths;
   ComputeDtype dtype = ComputeDtype::kF32;
+  int64_t layers = 1;
 };
 
 // Many slices because of the call's length, or of its ragged rows.
 const Shape kShapes[] = {{24, 192, 4500, {4500}},
                          {200, 512, 61, {13, 61, 1}},
                          {200, 512, 40, {40, 2, 40, 17}},
-                         {200, 512, 61, {13, 61, 1}, ComputeDtype::kBf16}};
+                         {200, 512, 61, {13, 61, 1}, ComputeDtype::kBf16},
+                         {200, 768, 45, {45, 20}, ComputeDtype::kF32, 3},
+                         {768, 768, 45, {45, 20}, ComputeDtype::kBf16, 2}};
 
 std::string ShapeName(const ::testing::TestParamInfo<Shape>& info) {
   return "H" + std::to_string(info.param.hidden_size) + "T" + std::to_string(info.param.time_steps) + "B" +
-         std::to_string(info.param.lengths.size()) + std::string(Name(info.param.dtype));
+         std::to_string(info.param.lengths.size()) + "L" + std::to_string(info.param.layers) +
+         Name(info.param.dtype);
 }
 
 class SequenceRunColumnsTest : public ::testing::TestWithParam<Shape> {
@@ -75,15 +80,17 @@ class SequenceRunColumnsTest : public ::testing::TestWithParam<Shape> {
     replica_ = Replica::Create(model_).value();
   }
 
+  const SingleOmpThread single_thread_;  // As ColumnSlice::Run has it.
   const GruConfig config_{.input_size = GetParam().input_size,
                           .hidden_size = GetParam().hidden_size,
+                          .num_layers = GetParam().layers,
                           .compute_dtype = GetParam().dtype};
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Replica> replica_;
 };
 
 TEST_P(SequenceRunColumnsTest, AnyMixOfWorkersGivesTheSameBits) {
-  if (model_->columns() == nullptr) return;  // Other bits here: such a library has no such slices.
+  if (!model_->has_columns()) return;  // Other bits here: such a library has no such slices.
   SequenceArrays expected = Arrays();
   ASSERT_TRUE(replica_->RunSequence(expected.call()).ok());
   std::mt19937 random(8);

@@ -68,13 +68,31 @@ TEST(SequenceSplitTest, OneWorkerTakesFullGroups) {
 TEST(SequenceSplitTest, AShortCallOfLargeWeightsIsSharedByColumns) {
   const GruConfig config{.input_size = 768, .hidden_size = 768};
   const std::shared_ptr<const Model> model = RandomModel(1, config);
-  if (model->columns() == nullptr) return;  // Other bits here: such a library has none.
+  if (!model->has_columns()) return;  // Other bits here: such a library has none.
   EXPECT_TRUE(SplitSequence(*model, {.time_steps = 2, .batch_size = 1}, 2).columns);
   EXPECT_FALSE(SplitSequence(*model, {.time_steps = 2, .batch_size = 1}, 1).columns);
   EXPECT_FALSE(SplitSequence(*model, {.time_steps = 1, .batch_size = 1}, 2).columns);
   // Slices are of whole projections.
   const int64_t steps = SplitSequence(*model, {.time_steps = 500, .batch_size = 1}, 2).max_column_steps;
   EXPECT_EQ(steps % GruColumns::kMaxProjectedSteps, 0) << steps;
+}
+
+TEST(SequenceSplitTest, StackedLayersOfLargeWeightsAreSharedByColumnsOneByOne) {
+  const std::shared_ptr<const Model> model =
+      RandomModel(1, {.input_size = 32, .hidden_size = 768, .num_layers = 3});
+  if (!model->has_columns()) return;  // Other bits here: such a library has none.
+  const auto split = [&model](int64_t time_steps, int64_t batch_size, int64_t parallelism) {
+    return SplitSequence(*model, {.time_steps = time_steps, .batch_size = batch_size}, parallelism);
+  };
+  EXPECT_TRUE(split(50, 2, 2).columns);
+  EXPECT_TRUE(split(50, 2, 2).layer_by_layer);
+  EXPECT_FALSE(split(50, 2, 2).shared);
+  for (const SequenceSplit& wave : {split(50, 3, 2), split(50, 2, 3), split(10000, 2, 2), split(50, 2, 1)}) {
+    EXPECT_FALSE(wave.columns);
+    EXPECT_FALSE(wave.layer_by_layer);
+  }
+  EXPECT_FALSE(SharesLoneStep(*model));
+  EXPECT_FALSE(RandomModel(1, {.input_size = 32, .hidden_size = 512, .num_layers = 2})->has_columns());
 }
 
 TEST(SequenceSplitTest, ASmallCallIsNotShared) {

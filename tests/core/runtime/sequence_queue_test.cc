@@ -256,7 +256,7 @@ class SequenceQueueColumnsTest : public SequenceQueueTest {
     queue_.Push(&call_);
     EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
   }
-  bool has_columns() const { return Lone().handle()->network().bare()->columns() != nullptr; }
+  bool has_columns() const { return Lone().handle()->network().bare()->has_columns(); }
 
   struct Call : SequenceTask {
     void OnSequenceDone(const absl::Status& status) override { FAIL() << status; }

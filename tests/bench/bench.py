@@ -55,8 +55,8 @@ def arguments():
 
 
 def start_servers(stack, args, folders, swapped, bf16):
-    """One process a kind, all with the same models: two workers, two that compute in bf16, one worker, the echo,
-    the two peers."""
+    """One process a kind, all with the same models: two workers, two that compute in bf16, two with short queues,
+    one worker, the echo, the two peers."""
     repository, onnx = folders
     program = [args.bin / "gruserve-server", "--listen", "127.0.0.1:0",
               "--port-file", "{port_file}", "--http-listen", "none", "--log-level", "warning"]
@@ -64,6 +64,9 @@ def start_servers(stack, args, folders, swapped, bf16):
     commands = {"live": [*server, "--workers", "2", "--session-memory-bytes", str(4 << 30)],
                 "swapped": [*program, "--repository", swapped.repository, "--repository-mode", "explicit",
                             "--load-model", "*", "--version-policy", "latest:1", "--workers", "2"],
+                # What waits is bounded, as whoever expects overload would have it.
+                "bounded": [*server, "--workers", "2", "--max-inflight-per-session", "16",
+                            "--max-queued-sequences", "64"],
                 "two": [*server, "--workers", "2"], "one": [*server, "--workers", "1"],
                 **({"bf16": [*server, "--workers", "2", "--compute-dtype", "bf16"]} if bf16 else {}),
                 "echo": [args.bin / "bench-echo", "{port_file}"]}

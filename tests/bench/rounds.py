@@ -33,7 +33,9 @@ LONG_SEQUENCES = ((50, 32, Gru(256, 256)), (100, 16, Gru(512, 512)))
 SPLIT = (("rows", 50, 32, Gru(256, 256)), ("rows", 25, 4, Gru(1024, 1024)), ("layers", 50, 8, Gru(512, 512, 4)),
          ("directions", 100, 1, Gru(256, 256, 1, 2)), ("columns", 100, 1, Gru(256, 256)),
          ("columns", 50, 1, Gru(512, 512)))
-OVERLOAD_SEQUENCE = (25, 1, Gru(256, 256))
+# Of much work for their bytes: what cannot even be sent in time measures the client.
+OVERLOAD_STEP = Gru(1024, 1024)
+OVERLOAD_SEQUENCE = (10, 1, Gru(1760, 1760))
 LIVE = (1024, 1_024_000)  # Sessions, of 16 streams; the second is a tenth in a quick run.
 CURVE = (0.1, 0.25, 0.5, 0.7, 0.85, 1.0)
 
@@ -78,6 +80,8 @@ class Plan:
             wanted += [s[-1] for s in self.sequences]
         if "split" in self.parts:
             wanted += [s[-1] for s in SPLIT]
+        if "overload" in self.parts:
+            wanted += [OVERLOAD_STEP, OVERLOAD_SEQUENCE[-1]]
         self.models = list(dict.fromkeys(wanted))
         self.programs = self.servers = None
         self.swapped = SwappedModel(args.work, Gru(256, 256))
@@ -216,16 +220,15 @@ def overload(plan):
     seconds = plan.seconds * 2
 
     def step_work(inner, _):
-        gru = Gru(256, 256)
-        peak = inner.load("two", "steps", gru, streams=64)
-        return {"peak": peak, "over": inner.load("two", "steps", gru, streams=64, rate=3 * peak["rate"],
+        peak = inner.load("bounded", "steps", OVERLOAD_STEP, streams=64)
+        return {"peak": peak, "over": inner.load("bounded", "steps", OVERLOAD_STEP, streams=64, rate=3 * peak["rate"],
                                                  warm_up=1, seconds=seconds)}
 
     def sequence_work(inner, _):
         length, batch, gru = OVERLOAD_SEQUENCE
         shape = {"time_steps": length, "batch": batch}
-        peak = inner.load("two", "sequences", gru, concurrency=8, **shape)
-        return {"peak": peak, "over": inner.load("two", "sequences", gru, rate=3 * peak["rate"], warm_up=1,
+        peak = inner.load("bounded", "sequences", gru, concurrency=32, **shape)
+        return {"peak": peak, "over": inner.load("bounded", "sequences", gru, rate=3 * peak["rate"], warm_up=1,
                                                  seconds=seconds, **shape)}
     cost = plan.seconds + seconds + 2
     return [Unit("steps", cost, step_work), Unit("sequences", cost, sequence_work)]

@@ -30,7 +30,7 @@ struct GruColumns::Functions {
       tanh[at] = InPlaceFunction(dnnl::algorithm::eltwise_tanh, batch * block_size);
     }
   }
-  // Those of `other`, for another thread: a request makes workspaces, and no primitives.
+  // Those of `other`, for another thread: a workspace makes no primitives.
   Functions(const Functions& other) {
     for (size_t at = 0; at < sigmoid.size(); ++at) {
       sigmoid[at] = other.sigmoid[at].Again();

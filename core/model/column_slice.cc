@@ -48,30 +48,25 @@ ColumnSlice::Part::Part(const GruColumns& columns, GruColumns::Workspace room, i
   output = static_cast<float*>(memory.data());
 }
 
-absl::StatusOr<std::shared_ptr<ColumnSlice>> ColumnSlice::Create(std::shared_ptr<const Model> model,
-                                                                 int64_t layer, int64_t max_time_steps,
+absl::StatusOr<std::unique_ptr<ColumnSlice>> ColumnSlice::Create(const Model& model, int64_t layer,
+                                                                 int64_t max_time_steps,
                                                                  int64_t max_batch_size) {
   const SingleOmpThread single_thread;
-  GRUSERVE_ASSIGN_OR_RETURN(GruColumns::Workspace first,
-                            GruColumns::Workspace::Create(model->columns(layer)));
-  GRUSERVE_ASSIGN_OR_RETURN(GruColumns::Workspace second,
-                            GruColumns::Workspace::Create(model->columns(layer)));
-  return std::shared_ptr<ColumnSlice>(new ColumnSlice(
-      std::move(model), layer, {std::move(first), std::move(second)}, max_time_steps, max_batch_size));
+  const GruColumns& columns = model.columns(layer);
+  GRUSERVE_ASSIGN_OR_RETURN(GruColumns::Workspace first, GruColumns::Workspace::Create(columns));
+  GRUSERVE_ASSIGN_OR_RETURN(GruColumns::Workspace second, GruColumns::Workspace::Create(columns));
+  return std::unique_ptr<ColumnSlice>(
+      new ColumnSlice(columns, {std::move(first), std::move(second)}, max_time_steps, max_batch_size));
 }
 
-ColumnSlice::ColumnSlice(std::shared_ptr<const Model> model, int64_t layer,
-                         std::array<GruColumns::Workspace, kParts> rooms, int64_t max_time_steps,
-                         int64_t max_batch_size)
-    : model_(std::move(model)),
-      layer_(layer),
-      columns_(&model_->columns(layer)),
-      input_memory_(
-          static_cast<int64_t>(FloatBytes(max_time_steps * max_batch_size * columns_->input_size()))),
+ColumnSlice::ColumnSlice(const GruColumns& columns, std::array<GruColumns::Workspace, kParts> rooms,
+                         int64_t max_time_steps, int64_t max_batch_size)
+    : columns_(&columns),
+      input_memory_(static_cast<int64_t>(FloatBytes(max_time_steps * max_batch_size * columns.input_size()))),
       input_(static_cast<float*>(input_memory_.data())),
-      state_(max_batch_size * columns_->hidden_size()),
-      parts_{Part(*columns_, std::move(rooms[0]), max_time_steps, max_batch_size),
-             Part(*columns_, std::move(rooms[1]), max_time_steps, max_batch_size)} {}
+      state_(max_batch_size * columns.hidden_size()),
+      parts_{Part(columns, std::move(rooms[0]), max_time_steps, max_batch_size),
+             Part(columns, std::move(rooms[1]), max_time_steps, max_batch_size)} {}
 
 int64_t ColumnSlice::state_size() const { return batch_size_ * columns_->hidden_size(); }
 
@@ -83,7 +78,9 @@ void ColumnSlice::Begin(int64_t layer, int64_t time_steps, int64_t batch_size) {
   for (Part& part : parts_) {
     part.at.store(-1, std::memory_order_relaxed);
     part.sent_away.store(false, std::memory_order_relaxed);
-    for (std::atomic<Has>& has : part.has) has.store(Has::kNothing, std::memory_order_relaxed);
+    for (int64_t t = 0; t < time_steps; ++t) {
+      part.has[static_cast<size_t>(t)].store(Has::kNothing, std::memory_order_relaxed);
+    }
     part.time = part.steps_met = 0;
     part.status = absl::OkStatus();
     part.projections.Begin(*columns_, model_->weights(layer, 0), batch_size);

@@ -22,6 +22,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -38,13 +39,16 @@ class ColumnSlice {
   static constexpr int kParts = GruColumns::kBlocks;
 
   // With room for so many steps of so many rows, of layers of the shape of `layer`.
-  // Internal where oneDNN fails. REQUIRES: model->has_columns(),
+  // Internal where oneDNN fails. REQUIRES: model.has_columns(),
   // max_batch_size <= GruColumns::kMaxBatchSize.
-  static absl::StatusOr<std::shared_ptr<ColumnSlice>> Create(std::shared_ptr<const Model> model,
-                                                             int64_t layer, int64_t max_time_steps,
-                                                             int64_t max_batch_size);
+  static absl::StatusOr<std::unique_ptr<ColumnSlice>> Create(const Model& model, int64_t layer,
+                                                             int64_t max_time_steps, int64_t max_batch_size);
 
-  // Begins anew.
+  // Holds the model that it was made for while it is in use.
+  void Attach(std::shared_ptr<const Model> model) { model_ = std::move(model); }
+  void Detach() { model_.reset(); }
+
+  // Begins anew. REQUIRES: attached.
   void Begin(int64_t layer, int64_t time_steps, int64_t batch_size);
   int64_t time_steps() const { return time_steps_; }
   int64_t batch_size() const { return batch_size_; }
@@ -100,9 +104,8 @@ class ColumnSlice {
     Scratchpad memory;
   };
 
-  ColumnSlice(std::shared_ptr<const Model> model, int64_t layer,
-              std::array<GruColumns::Workspace, kParts> rooms, int64_t max_time_steps,
-              int64_t max_batch_size);
+  ColumnSlice(const GruColumns& columns, std::array<GruColumns::Workspace, kParts> rooms,
+              int64_t max_time_steps, int64_t max_batch_size);
 
   int64_t state_size() const;  // Numbers of a step.
   void CopyStep(Part& part, const Part& other, int64_t t);
@@ -111,11 +114,9 @@ class ColumnSlice {
   absl::Status ComputeStep(int index);
   bool MeetsOther(const Part& other, int64_t t, Clock::time_point begun) const;
 
-  // Constant after construction.
-  const std::shared_ptr<const Model> model_;
-
   // Constant while the slice is open.
-  int64_t layer_;
+  std::shared_ptr<const Model> model_;
+  int64_t layer_ = 0;
   const GruColumns* columns_;
   int64_t time_steps_ = 0;
   int64_t batch_size_ = 0;

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "core/engine/bucket_set.h"
 #include "core/engine/gru_columns.h"
+#include "core/model/column_slice_pool.h"
 #include "core/model/gru_config.h"
 #include "core/model/gru_weights.h"
 
@@ -41,6 +42,7 @@ class Model {
   bool has_columns() const { return !columns_.empty(); }
   // REQUIRES: has_columns().
   const GruColumns& columns(int64_t layer) const { return *columns_[static_cast<size_t>(layer)]; }
+  ColumnSlicePool& column_slices() const { return *column_slices_; }
   // Names what decides the bits of a result: oneDNN version, its instruction
   // set here, the compute_dtype and the buckets kept.
   const std::string& kernel_fingerprint() const { return kernel_fingerprint_; }
@@ -54,6 +56,7 @@ class Model {
   const GruNetwork network_;
   const BucketSet buckets_;
   const Columns columns_;  // Of each layer, or of none.
+  const std::unique_ptr<ColumnSlicePool> column_slices_ = std::make_unique<ColumnSlicePool>();
   const std::string kernel_fingerprint_;
 };
 

@@ -36,8 +36,7 @@ void SequenceRun::MakeColumns() {
   const bool two_shapes = config_.num_layers > 1 && model_->layer_shape(0) != model_->layer_shape(1);
   for (int64_t layer = 0; layer < (two_shapes ? 2 : 1); ++layer) {
     for (int64_t i = 0; i < std::min<int64_t>(slices, 2); ++i) {
-      absl::StatusOr<std::shared_ptr<ColumnSlice>> columns =
-          ColumnSlice::Create(model_, layer, split_.max_column_steps, ColumnBatch(*model_, call_.batch_size));
+      absl::StatusOr<std::shared_ptr<ColumnSlice>> columns = model_->column_slices().Take(model_, layer);
       if (!columns.ok()) return Fail(columns.status());
       columns_[static_cast<size_t>(layer)].push_back(*std::move(columns));
     }

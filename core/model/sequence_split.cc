@@ -125,7 +125,17 @@ int64_t ChooseSliceSteps(const GruConfig& config, const SequenceCall& call, cons
   return power;
 }
 
+// Of whole projections, each of which reads all of a block's input weights.
+int64_t ColumnSteps(const GruConfig& config, int64_t rows) {
+  constexpr int64_t kGrain = GruColumns::kMaxProjectedSteps;
+  const double flops =
+      FlopsOfRow(config, config.num_layers - 1) * static_cast<double>(rows) / ColumnSlice::kParts;
+  return std::max(static_cast<int64_t>(kMaxSliceFlops / flops) / kGrain * kGrain, kGrain);
+}
+
 }  // namespace
+
+int64_t MaxColumnSteps(const Model& model) { return ColumnSteps(model.config(), 1); }
 
 int64_t ColumnBatch(const Model& model, int64_t rows) {
   return model.buckets().buckets()[model.buckets().Pick(1, rows)].batch_size;
@@ -167,12 +177,7 @@ SequenceSplit SplitSequence(const Model& model, const SequenceCall& call, int64_
   split.lanes = std::min(split.lanes, split.num_groups());
   split.max_slice_steps = ChooseSliceSteps(config, call, split, parallelism);
   if (split.columns) {
-    const double flops = FlopsOfRow(config, config.num_layers - 1) * static_cast<double>(call.batch_size) /
-                         ColumnSlice::kParts;
-    // Of whole projections, each of which reads all of a block's input weights.
-    constexpr int64_t kGrain = GruColumns::kMaxProjectedSteps;
-    const int64_t steps = static_cast<int64_t>(kMaxSliceFlops / flops) / kGrain * kGrain;
-    split.max_column_steps = std::min(std::max(steps, kGrain), call.time_steps);
+    split.max_column_steps = std::min(ColumnSteps(config, call.batch_size), call.time_steps);
   }
   split.slices_between = split.shared ? 3 : 1;
   return split;

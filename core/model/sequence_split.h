@@ -40,6 +40,9 @@ SequenceSplit SplitSequence(const Model& model, const SequenceCall& call, int64_
 // Whether two workers that have nothing else to do share a call of one row and step.
 bool SharesLoneStep(const Model& model);
 
+// Steps that a slice of columns has at most: of one row.
+int64_t MaxColumnSteps(const Model& model);
+
 // Rows that a step by columns computes, with padding, where `rows` are wanted: as
 // many as single steps do.
 int64_t ColumnBatch(const Model& model, int64_t rows);

@@ -37,7 +37,8 @@ class ColumnSliceTest : public ::testing::TestWithParam<std::tuple<int64_t, Comp
     batch_ = model_->buckets().buckets()[model_->buckets().Pick(1, std::get<0>(GetParam()))].batch_size;
     expected_ = SequenceArrays(config_, kSteps, batch_, 5);
     ASSERT_TRUE(Replica::Create(model_).value()->RunSequence(expected_.call()).ok());
-    slice_ = ColumnSlice::Create(model_, /*layer=*/0, kSteps, batch_).value();
+    slice_ = ColumnSlice::Create(*model_, /*layer=*/0, kSteps, batch_).value();
+    slice_->Attach(model_);
   }
 
   void Fill(ColumnSlice& slice) {

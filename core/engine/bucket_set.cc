@@ -37,7 +37,7 @@ class ChoiceTable {
     const absl::MutexLock lock(&choice->mu);
     if (choice->buckets == nullptr) {
       GRUSERVE_ASSIGN_OR_RETURN(std::vector<Bucket> equal, FindEqualBuckets(shape));
-      GRUSERVE_ASSIGN_OR_RETURN(std::optional<SummationOrder> columns, FindColumnOrder(shape, equal));
+      GRUSERVE_ASSIGN_OR_RETURN(std::shared_ptr<const SummationOrder> columns, FindColumnOrder(shape, equal));
       choice->buckets = std::make_shared<const BucketSet>(std::move(equal), std::move(columns));
     }
     return choice->buckets;
@@ -69,7 +69,7 @@ absl::StatusOr<std::shared_ptr<const BucketSet>> BucketSet::Choose(const GruLaye
   return table->Find(shape);
 }
 
-BucketSet::BucketSet(std::vector<Bucket> buckets, std::optional<SummationOrder> column_order)
+BucketSet::BucketSet(std::vector<Bucket> buckets, std::shared_ptr<const SummationOrder> column_order)
     : buckets_(std::move(buckets)), column_order_(std::move(column_order)) {
   for (const Bucket& bucket : buckets_) {
     if (bucket.time_steps == 1) max_batch_size_ = std::max(max_batch_size_, bucket.batch_size);

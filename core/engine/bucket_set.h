@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,7 +32,8 @@ class BucketSet {
 
   // REQUIRES: time steps are powers of two up to kMaxTimeSteps, batches at most
   // kMaxBatchSize, and at least one bucket has one step.
-  explicit BucketSet(std::vector<Bucket> buckets, std::optional<SummationOrder> column_order = std::nullopt);
+  explicit BucketSet(std::vector<Bucket> buckets,
+                     std::shared_ptr<const SummationOrder> column_order = nullptr);
 
   // The buckets that are also in `other`, without columns. Internal where no step is among them.
   absl::StatusOr<BucketSet> Intersect(const BucketSet& other) const;
@@ -43,8 +43,8 @@ class BucketSet {
   // Rows that one call can take.
   int64_t max_batch_size() const { return max_batch_size_; }
 
-  // In which GruColumns gives a row the same bits as the buckets; nothing where it does not.
-  const std::optional<SummationOrder>& column_order() const { return column_order_; }
+  // In which GruColumns gives a row the same bits as the buckets; null where it does not.
+  const std::shared_ptr<const SummationOrder>& column_order() const { return column_order_; }
 
   // Index of the bucket to run next for `batch_size` rows with `time_steps` steps
   // to go: it holds all rows and no more than the steps, with little padding and
@@ -58,7 +58,7 @@ class BucketSet {
   static constexpr size_t kTimeLimits = 8;  // 1, 2, 4, ... kMaxTimeSteps.
 
   std::vector<Bucket> buckets_;
-  std::optional<SummationOrder> column_order_;
+  std::shared_ptr<const SummationOrder> column_order_;
   int64_t max_batch_size_ = 0;
   // By log2 of the time steps (rounded down) and by batch size.
   std::array<std::array<size_t, kMaxBatchSize + 1>, kTimeLimits> picks_{};

@@ -91,14 +91,14 @@ class ColumnTrial {
 
 }  // namespace
 
-absl::StatusOr<std::optional<SummationOrder>> FindColumnOrder(const GruLayerShape& shape,
-                                                              std::span<const Bucket> buckets) {
-  if (!GruColumns::Fits(shape)) return std::nullopt;
+absl::StatusOr<std::shared_ptr<const SummationOrder>> FindColumnOrder(const GruLayerShape& shape,
+                                                                      std::span<const Bucket> buckets) {
+  if (!GruColumns::Fits(shape)) return nullptr;
   const SingleOmpThread single_thread;
   GRUSERVE_ASSIGN_OR_RETURN(SummationOrder order, FindSummationOrder(shape, buckets));
   GRUSERVE_ASSIGN_OR_RETURN(const bool equal, ColumnTrial(shape).Run(buckets, order));
-  if (!equal) return std::nullopt;
-  return order;
+  if (!equal) return nullptr;
+  return std::make_shared<const SummationOrder>(std::move(order));
 }
 
 }  // namespace gruserve

@@ -3,7 +3,7 @@
 #ifndef GRUSERVE_CORE_ENGINE_COLUMN_TRIAL_H_
 #define GRUSERVE_CORE_ENGINE_COLUMN_TRIAL_H_
 
-#include <optional>
+#include <memory>
 #include <span>
 
 #include "absl/status/statusor.h"
@@ -14,10 +14,10 @@ namespace gruserve {
 
 // The order in which GruColumns gave on random numbers the bits of every bucket of one step and
 // up to GruColumns::kMaxBatchSize rows, with every number of steps that it projects at once;
-// nothing where it does not fit `shape` or the bits differ. `buckets` give equal bits. Up to some
+// null where it does not fit `shape` or the bits differ. `buckets` give equal bits. Up to some
 // tenths of a second for a large hidden size. Internal where oneDNN fails.
-absl::StatusOr<std::optional<SummationOrder>> FindColumnOrder(const GruLayerShape& shape,
-                                                              std::span<const Bucket> buckets);
+absl::StatusOr<std::shared_ptr<const SummationOrder>> FindColumnOrder(const GruLayerShape& shape,
+                                                                      std::span<const Bucket> buckets);
 
 }  // namespace gruserve
 

@@ -90,7 +90,6 @@ void ColumnSlice::Begin(int64_t layer, int64_t time_steps, int64_t batch_size) {
 }
 
 bool ColumnSlice::Run(int part) {
-  const SingleOmpThread single_thread;
   if (!Join(part)) return false;
   while (Advance(part)) {
   }
@@ -109,6 +108,7 @@ bool ColumnSlice::Advance(int part) {
   Part& own = parts_[static_cast<size_t>(part)];
   if (own.time == time_steps_ || !own.status.ok()) return false;
   if (won_.load(std::memory_order_relaxed) || own.sent_away.load(std::memory_order_relaxed)) return false;
+  const SingleOmpThread single_thread;
   own.status = ComputeStep(part);
   if (own.status.ok()) ++own.time;
   return own.status.ok();

@@ -69,8 +69,7 @@ class ColumnSlice {
   }
 
   // The same in pieces, for a test to mix: begins, and computes until this part has
-  // one step more. Each is false where there is nothing (more) to do. Call
-  // Advance under SingleOmpThread.
+  // one step more. Each is false where there is nothing (more) to do.
   bool Join(int part);
   bool Advance(int part);
   // Whether `part` is the first that is through, or has failed.

@@ -135,7 +135,7 @@ absl::StatusOr<Model::Columns> Model::MakeColumns(const GruNetwork& network) {
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     const GruLayerShape shape = LayerShape(config, layer);
     GRUSERVE_ASSIGN_OR_RETURN(const std::shared_ptr<const BucketSet> buckets, BucketSet::Choose(shape));
-    if (!buckets->column_order().has_value()) return Columns();
+    if (buckets->column_order() == nullptr) return Columns();
     GRUSERVE_ASSIGN_OR_RETURN(
         columns.emplace_back(),
         GruColumns::Create(shape, network.layers[static_cast<size_t>(layer)], *buckets->column_order()));

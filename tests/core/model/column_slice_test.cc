@@ -16,7 +16,6 @@
 #include <tuple>
 #include <vector>
 
-#include "core/engine/omp_threads.h"
 #include "core/model/replica.h"
 #include "tests/support/reference_gru.h"
 #include "tests/support/sequence_arrays.h"
@@ -53,7 +52,6 @@ class ColumnSliceTest : public ::testing::TestWithParam<std::tuple<int64_t, Comp
         SameBits(expected_.output.data(), slice_->output(part), kSteps * batch_ * config_.hidden_size));
   }
 
-  const SingleOmpThread single_thread_;  // As ColumnSlice::Run has it.
   const GruConfig config_{.input_size = 24, .hidden_size = 192, .compute_dtype = std::get<1>(GetParam())};
   std::shared_ptr<const Model> model_;
   int64_t batch_ = 0;

@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "core/engine/omp_threads.h"
 #include "core/model/replica.h"
 #include "core/model/sequence_run.h"
 #include "tests/support/reference_gru.h"
@@ -80,7 +79,6 @@ class SequenceRunColumnsTest : public ::testing::TestWithParam<Shape> {
     replica_ = Replica::Create(model_).value();
   }
 
-  const SingleOmpThread single_thread_;  // As ColumnSlice::Run has it.
   const GruConfig config_{.input_size = GetParam().input_size,
                           .hidden_size = GetParam().hidden_size,
                           .num_layers = GetParam().layers,

@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kGates = 3;
 // Inputs are added in pairs.
 constexpr int64_t kApart = 2;
-constexpr float kLarge = 1 << 30;
+constexpr float kLarge = 1073741824.0F;  // 2^30
 // Makes a sigmoid 0 or 1.
 constexpr float kShut = 100.0F;
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <random>
@@ -52,7 +53,7 @@ TEST_F(Bf16ProductTest, IsThatOfRoundedNumbers) {
   Bf16Product::Room room(product);
   for (const int64_t rows : kRows) {
     AlignedBuffer products(rows * kOutputs);
-    std::memset(products.data(), 0xFF, static_cast<size_t>(products.size()) * sizeof(float));
+    std::ranges::fill(products.span(), 99.0F);  // Is written over, not added to.
     ASSERT_TRUE(product.Multiply(rows, src_.data(), products.data(), room).ok());
     for (int64_t row = 0; row < rows; ++row) {
       for (int64_t output = 0; output < kOutputs; ++output) {
@@ -74,7 +75,8 @@ TEST_F(Bf16ProductTest, ARowHasTheSameBitsAmongOthers) {
   for (int64_t row = 0; row < kRows.back(); ++row) {
     AlignedBuffer alone(kOutputs);
     ASSERT_TRUE(product.Multiply(1, src_.data() + row * kInputs, alone.data(), room).ok());
-    EXPECT_EQ(std::memcmp(alone.data(), together.data() + row * kOutputs, kOutputs * sizeof(float)), 0)
+    EXPECT_TRUE(std::ranges::equal(alone.span(),
+                                   together.span().subspan(static_cast<size_t>(row * kOutputs), kOutputs)))
         << row;
   }
 }
@@ -96,7 +98,7 @@ TEST_F(Bf16ProductTest, AddsUpBlockByBlock) {
     for (int64_t i = 0; i < kOutputs; ++i) sum.data()[i] += part.data()[i];
     first += block;
   }
-  EXPECT_EQ(std::memcmp(whole.data(), sum.data(), kOutputs * sizeof(float)), 0);
+  EXPECT_TRUE(std::ranges::equal(whole.span(), sum.span()));
 }
 
 }  // namespace

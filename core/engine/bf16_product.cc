@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstring>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -55,8 +56,13 @@ dnnl::inner_product_forward::primitive_desc Describe(int64_t rows, const Block& 
     sum.append_sum(1.0F);
     attributes.set_post_ops(sum);
   }
-  return MakeInnerProductDesc(CpuEngine(), Rows(rows, block.padded, memory::data_type::bf16), layout,
-                              Rows(rows, outputs, memory::data_type::f32), attributes);
+  auto desc = MakeInnerProductDesc(CpuEngine(), Rows(rows, block.padded, memory::data_type::bf16), layout,
+                                   Rows(rows, outputs, memory::data_type::f32), attributes);
+  // oneDNN's plain loops are there for any layout, a thousand times slower.
+  if (std::string_view(desc.impl_info_str()).starts_with("ref")) {
+    throw dnnl::error(dnnl_unimplemented, "no fast inner product of these rows and weights");
+  }
+  return desc;
 }
 
 AlignedBuffer LayOut(std::span<const WeightMatrix> parts, const Block& block, int64_t outputs) {

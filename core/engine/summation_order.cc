@@ -14,7 +14,7 @@ namespace gruserve {
 namespace {
 
 constexpr int64_t kGates = 3;
-// Inputs are added in pairs.
+// Inputs are added in pairs, from the first of a block on: so far apart none is of another's.
 constexpr int64_t kApart = 2;
 constexpr float kLarge = 1073741824.0F;  // 2^30
 // Makes a sigmoid 0 or 1.
@@ -36,11 +36,12 @@ class BlockProbe {
     std::vector<int64_t> blocks;
     int64_t begin = 0;
     const int64_t places = std::max(int64_t{0}, count_ - 2 * kApart);
-    for (int64_t first = 0; first < places; first += kApart * shape_.hidden_size) {
+    for (int64_t first = 0; first < places; first += shape_.hidden_size) {
       GRUSERVE_ASSIGN_OR_RETURN(const AlignedBuffer candidates, Candidates(first));
       for (int64_t unit = 0; unit < shape_.hidden_size; ++unit) {
-        const int64_t place = first + kApart * unit;
-        if (place >= places || candidates.data()[unit] > 0) continue;
+        const int64_t place = first + unit;
+        // The end of a block is seen from the two places before it.
+        if (place >= places || place < begin || candidates.data()[unit] > 0) continue;
         blocks.push_back(place + kApart - begin);
         begin = place + kApart;
       }
@@ -50,7 +51,7 @@ class BlockProbe {
   }
 
  private:
-  // tanh(1), or 0 where a block ends between unit u's places first + 2 u and first + 2 u + 2.
+  // tanh(1), or 0 where a block ends between unit u's places first + u and first + u + 2.
   absl::StatusOr<AlignedBuffer> Candidates(int64_t first) const {
     const int64_t rows = bucket_.batch_size;
     const int64_t hidden = shape_.hidden_size;
@@ -81,7 +82,7 @@ class BlockProbe {
     for (int64_t unit = 0; unit < hidden; ++unit) {
       weights.bias.data()[unit] = -kShut;
       weights.bias.data()[hidden + unit] = kShut;
-      int64_t place = first + kApart * unit;
+      int64_t place = first + unit;
       for (const float weight : {kLarge, -kLarge, 1.0F}) {
         if (place < count_) matrix[place * kGates * hidden + unit] = weight;
         place += kApart;

@@ -26,6 +26,7 @@ struct SummationOrder {
 // equal bits. For bf16 the primitive is asked: it adds up 2^30, -2^30 and 1 that lie two inputs
 // apart, which are 1 unless a block ends between the first two. What ends within the last four
 // inputs is not seen, so that the bits are still to be compared. Internal where oneDNN fails.
+// REQUIRES: a bucket of one step is among them.
 absl::StatusOr<SummationOrder> FindSummationOrder(const GruLayerShape& shape,
                                                   std::span<const Bucket> buckets);
 

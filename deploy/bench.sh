@@ -4,7 +4,7 @@
 # 1 where a target is missed or a floor cannot be trusted. Best on an idle machine.
 #
 #   deploy/bench.sh --json FILE              7 rounds
-#   deploy/bench.sh --quick --json FILE      3 short rounds, about 6 minutes after the build
+#   deploy/bench.sh --quick --json FILE      3 short rounds, about 7 minutes after the build
 #     --ort PATH      ONNX Runtime's library; otherwise looked for where libraries are
 #                     and in ~/.cache/gruserve/ort
 #     --fetch-ort     puts the npm package's library and Debian 13's header there first

@@ -26,6 +26,10 @@ using dnnl::memory;
 // Inputs that oneDNN's kernels take in one go; those left over they add apart.
 constexpr int64_t kInputGrain = 16;
 
+enum Argument : size_t { kSrc, kWeights, kDst, kScratchpad, kArguments };
+constexpr std::array<int, kArguments> kDnnlArguments = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST,
+                                                        DNNL_ARG_SCRATCHPAD};
+
 memory::desc Rows(int64_t rows, int64_t width, memory::data_type type) {
   return {{rows, width}, type, memory::format_tag::nc};
 }
@@ -75,14 +79,8 @@ AlignedBuffer LayOut(std::span<const WeightMatrix> parts, const Block& block, in
     }
     column += part.outputs;
   }
-  AlignedBuffer bytes(CeilDivide(static_cast<int64_t>(block.layout.get_size()), int64_t{sizeof(float)}));
-  memory source({{outputs, block.padded}, memory::data_type::f32, memory::format_tag::io}, CpuEngine(),
-                plain.data());
-  memory target(block.layout, CpuEngine(), bytes.data());
-  dnnl::stream stream(CpuEngine());
-  dnnl::reorder(source, target).execute(stream, source, target);
-  stream.wait();
-  return bytes;
+  const memory::desc layout({outputs, block.padded}, memory::data_type::f32, memory::format_tag::io);
+  return Reordered(plain, layout, block.layout);
 }
 
 }  // namespace
@@ -100,7 +98,6 @@ struct Bf16Product::Rep {
 };
 
 struct Bf16Product::Room::Rep {
-  static constexpr size_t kArguments = 4;
   // What a Part is run with.
   struct Call {
     std::array<memory, kArguments> memories;
@@ -126,25 +123,23 @@ struct Bf16Product::Room::Rep {
     scratchpad = Scratchpad(bytes);
   }
 
-  uint16_t* Round(int64_t rows, const float* src, int64_t inputs, const Block& block) {
-    auto* const bits = static_cast<uint16_t*>(rounded.data());
-    for (int64_t row = 0; row < rows; ++row) {
-      uint16_t* const target = bits + row * block.padded;
+  // Puts `block` of the rows into `rounded`.
+  void Round(int64_t rows, const float* src, int64_t inputs, const Block& block) {
+    auto* target = static_cast<uint16_t*>(rounded.data());
+    for (int64_t row = 0; row < rows; ++row, target += block.padded) {
       RoundToBf16(src + row * inputs + block.first, block.inputs, target);
       std::fill(target + block.inputs, target + block.padded, uint16_t{0});
     }
-    return bits;
   }
 
+  // Without weights and dst, which each run has of its own.
   Call MakeCall(const Part& part, const Block& block) {
-    Call call{
-        {memory(part.src, CpuEngine(), rounded.data()), memory(block.layout, CpuEngine(), DNNL_MEMORY_NONE),
-         memory(part.dst, CpuEngine(), DNNL_MEMORY_NONE),
-         memory(part.scratchpad, CpuEngine(), scratchpad.data())},
-        {}};
-    constexpr std::array<int, kArguments> kNames = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST,
-                                                    DNNL_ARG_SCRATCHPAD};
-    for (size_t i = 0; i < kArguments; ++i) call.arguments[i] = {kNames[i], call.memories[i].get()};
+    Call call;
+    call.memories[kSrc] = memory(part.src, CpuEngine(), rounded.data());
+    call.memories[kWeights] = memory(block.layout, CpuEngine(), DNNL_MEMORY_NONE);
+    call.memories[kDst] = memory(part.dst, CpuEngine(), DNNL_MEMORY_NONE);
+    call.memories[kScratchpad] = memory(part.scratchpad, CpuEngine(), scratchpad.data());
+    for (size_t i = 0; i < kArguments; ++i) call.arguments[i] = {kDnnlArguments[i], call.memories[i].get()};
     return call;
   }
 };
@@ -192,10 +187,12 @@ absl::Status Bf16Product::Multiply(int64_t rows, const float* src, float* produc
     }
     // oneDNN's memory takes a plain void*, also for what it only reads.
     void* const weights = const_cast<float*>(block.weights.data());
-    GRUSERVE_RETURN_IF_ERROR(FromDnnlStatus("cannot hand weights to a bf16 product",
-                                            dnnl_memory_set_data_handle(call->memories[1].get(), weights)));
-    GRUSERVE_RETURN_IF_ERROR(FromDnnlStatus("cannot hand data to a bf16 product",
-                                            dnnl_memory_set_data_handle(call->memories[2].get(), products)));
+    GRUSERVE_RETURN_IF_ERROR(
+        FromDnnlStatus("cannot hand weights to a bf16 product",
+                       dnnl_memory_set_data_handle(call->arguments[kWeights].memory, weights)));
+    GRUSERVE_RETURN_IF_ERROR(
+        FromDnnlStatus("cannot hand data to a bf16 product",
+                       dnnl_memory_set_data_handle(call->arguments[kDst].memory, products)));
     GRUSERVE_RETURN_IF_ERROR(FromDnnlStatus(
         "cannot run a bf16 product",
         dnnl_primitive_execute(part.primitive.get(), room.rep_->stream.get(),

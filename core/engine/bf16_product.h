@@ -39,9 +39,8 @@ class Bf16Product {
   };
 
   // Of the columns of all `parts`, one after the other, for each of the numbers of `rows`.
-  // `blocks` are the inputs' and make up all of them. May throw dnnl::error, also where
-  // oneDNN could only do it slowly. REQUIRES: at
-  // least one of each, and all parts of as many inputs.
+  // `blocks` are the inputs' and make up all of them. May throw dnnl::error, also where oneDNN
+  // could only do it slowly. REQUIRES: at least one of each, and all parts of as many inputs.
   Bf16Product(std::span<const WeightMatrix> parts, std::span<const int64_t> blocks,
               std::span<const int64_t> rows);
   Bf16Product(Bf16Product&&) noexcept;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/aligned_buffer.h"
+#include "core/base/rounding.h"
 #include "core/base/status_macros.h"
 #include "core/engine/gru_layer_weights.h"
 #include "core/engine/gru_primitive.h"
@@ -99,7 +100,7 @@ class BucketTrial {
   // Draws of numbers that make values_compared_ where one draw gives `rows` rows.
   int64_t Rounds(int64_t rows) const {
     const int64_t values = rows * shape_.hidden_size;
-    return std::min((values_compared_ + values - 1) / values, kMaxRounds);
+    return std::min(CeilDivide(values_compared_, values), kMaxRounds);
   }
 
   // Adds nothing where the bucket cannot share the weights of the others.

@@ -79,13 +79,12 @@ class Bf16ColumnProducts final : public ColumnProducts {
                      int64_t blocks, int64_t max_batch_size, int64_t max_steps) {
     const int64_t hidden = shape.hidden_size;
     const int64_t size = hidden / blocks;
-    std::set<int64_t> batches;
+    std::vector<int64_t> of_states;
     std::set<int64_t> projected;
     for (int64_t batch = 1; batch <= max_batch_size; ++batch) {
-      batches.insert(batch);
+      of_states.push_back(batch);
       for (int64_t steps = 1; steps <= max_steps; steps *= 2) projected.insert(steps * batch);
     }
-    const std::vector<int64_t> of_states(batches.begin(), batches.end());
     const std::vector<int64_t> of_inputs(projected.begin(), projected.end());
     for (int64_t block = 0; block < blocks; ++block) {
       inputs_.emplace_back(OfBlock(weights.weights_layer, shape.input_size, hidden, block, size),

@@ -1,5 +1,9 @@
 #include "core/engine/gru_layout.h"
 
+#include <cstdint>
+
+#include "core/base/rounding.h"
+
 namespace gruserve {
 
 using dnnl::memory;
@@ -25,6 +29,16 @@ GruMemoryDescs DescribeMemory(const GruLayerShape& shape, const Bucket& bucket) 
           .weights_iter = {{1, 1, hidden, 3, hidden}, type, weights},
           .bias = {{1, 1, bias_rows, hidden}, kF32, memory::format_tag::ldgo},
           .dst_layer = {{steps, batch, hidden}, type, memory::format_tag::tnc}};
+}
+
+AlignedBuffer Reordered(AlignedBuffer& plain, const memory::desc& layout, const memory::desc& wanted) {
+  AlignedBuffer bytes(CeilDivide(static_cast<int64_t>(wanted.get_size()), int64_t{sizeof(float)}));
+  memory source(layout, CpuEngine(), plain.data());
+  memory target(wanted, CpuEngine(), bytes.data());
+  dnnl::stream stream(CpuEngine());
+  dnnl::reorder(source, target).execute(stream, source, target);
+  stream.wait();
+  return bytes;
 }
 
 WeightsDescs KeptLayout(const GruLayerShape& shape) {

@@ -4,6 +4,7 @@
 #ifndef GRUSERVE_CORE_ENGINE_GRU_LAYOUT_H_
 #define GRUSERVE_CORE_ENGINE_GRU_LAYOUT_H_
 
+#include "core/base/aligned_buffer.h"
 #include "core/engine/bucket.h"
 #include "core/engine/dnnl_compat.h"
 
@@ -32,6 +33,11 @@ struct WeightsDescs {
   dnnl::memory::desc weights_layer;
   dnnl::memory::desc weights_iter;
 };
+
+// `plain`, f32 as `layout` says, in the form `wanted`: its bytes. Values are rounded where
+// that is bf16.
+AlignedBuffer Reordered(AlignedBuffer& plain, const dnnl::memory::desc& layout,
+                        const dnnl::memory::desc& wanted);
 
 // The one layout in which a model of this shape keeps its weights. For bf16: that
 // of the largest batch, which smaller ones may read too.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/base/rounding.h"
 #include "core/base/status_macros.h"
 #include "core/engine/dnnl_status.h"
 #include "core/engine/gru_gates.h"
@@ -39,7 +40,7 @@ struct LoneRow::Rep {
   // Numbers of one array of [H], up to the next boundary.
   int64_t stride() const {
     constexpr int64_t kBoundary = AlignedBuffer::kAlignment / sizeof(float);
-    return (shape.hidden_size + kBoundary - 1) / kBoundary * kBoundary;
+    return RoundUp(shape.hidden_size, kBoundary);
   }
   int64_t floats() const { return (kGates * bucket.time_steps + 2 * kGates + 2 + 1) * stride(); }
 

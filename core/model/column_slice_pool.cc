@@ -22,7 +22,7 @@ constexpr size_t kMostKept = 4;
 
 struct ColumnSlicePool::Kept {
   absl::Mutex mu;
-  // By shape: the first layer's, and the others'.
+  // By shape of layer.
   std::array<std::vector<std::unique_ptr<ColumnSlice>>, 2> slices ABSL_GUARDED_BY(mu);
 
   std::unique_ptr<ColumnSlice> Take(size_t shape) ABSL_LOCKS_EXCLUDED(mu) {
@@ -44,7 +44,7 @@ ColumnSlicePool::ColumnSlicePool() : kept_(std::make_shared<Kept>()) {}
 
 absl::StatusOr<std::shared_ptr<ColumnSlice>> ColumnSlicePool::Take(const std::shared_ptr<const Model>& model,
                                                                    int64_t layer) {
-  const size_t shape = layer == 0 ? 0 : 1;
+  const size_t shape = model->shape_index(layer);
   std::unique_ptr<ColumnSlice> slice = kept_->Take(shape);
   if (slice == nullptr) {
     GRUSERVE_ASSIGN_OR_RETURN(

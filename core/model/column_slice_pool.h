@@ -2,8 +2,8 @@
 // of, memory and oneDNN's objects, costs a short call some percent of its time.
 //
 // A slice comes back when its last holder lets go of it, whoever that is. One that is kept
-// holds no model, so that a model can hold its pool. Thread-safe; its lock is held with
-// nothing else to wait for, so that a slice may be let go of under another lock.
+// holds no model, so that a model can hold its pool. Thread-safe; under its lock no other is
+// taken, so that a slice may be let go of under any.
 
 #ifndef GRUSERVE_CORE_MODEL_COLUMN_SLICE_POOL_H_
 #define GRUSERVE_CORE_MODEL_COLUMN_SLICE_POOL_H_

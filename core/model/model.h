@@ -6,6 +6,7 @@
 #ifndef GRUSERVE_CORE_MODEL_MODEL_H_
 #define GRUSERVE_CORE_MODEL_MODEL_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -36,12 +37,19 @@ class Model {
   const GruLayerWeights& weights(int64_t layer, int64_t direction) const;
   // Shape of layer `layer`; all but the first have the same.
   GruLayerShape layer_shape(int64_t layer) const;
+  // How many shapes those are, 1 or 2; and which of them a layer has. Layer 0 has shape 0, layer
+  // 1 the other one where there are two.
+  int64_t num_shapes() const {
+    return config().num_layers > 1 && config().input_size != config().layer_input_size(1) ? 2 : 1;
+  }
+  size_t shape_index(int64_t layer) const { return layer > 0 && num_shapes() > 1 ? 1 : 0; }
   // Buckets that suit every layer.
   const BucketSet& buckets() const { return buckets_; }
   // Whether two workers can share a layer of few rows: of one direction, and with equal bits.
   bool has_columns() const { return !columns_.empty(); }
   // REQUIRES: has_columns().
   const GruColumns& columns(int64_t layer) const { return *columns_[static_cast<size_t>(layer)]; }
+  // Room for what runs of this model compute by columns; thread-safe.
   ColumnSlicePool& column_slices() const { return *column_slices_; }
   // Names what decides the bits of a result: oneDNN version, its instruction
   // set here, the compute_dtype and the buckets kept.

@@ -18,9 +18,7 @@ size_t FloatBytes(int64_t count) { return static_cast<size_t>(count) * sizeof(fl
 absl::StatusOr<std::unique_ptr<Replica>> Replica::Create(std::shared_ptr<const Model> model) {
   const SingleOmpThread single_thread;
   std::vector<KernelTable> tables;
-  const int64_t shapes =
-      model->config().num_layers > 1 && model->layer_shape(0) != model->layer_shape(1) ? 2 : 1;
-  for (int64_t layer = 0; layer < shapes; ++layer) {
+  for (int64_t layer = 0; layer < model->num_shapes(); ++layer) {
     GRUSERVE_ASSIGN_OR_RETURN(KernelTable table,
                               KernelTable::Create(model->layer_shape(layer), model->buckets().buckets()));
     tables.push_back(std::move(table));
@@ -115,7 +113,7 @@ absl::Status Replica::RunSequence(const SequenceCall& call) {
 absl::Status Replica::RunLayer(int64_t layer, int64_t direction, size_t bucket_index, const float* src_layer,
                                const float* src_iter, float* dst_layer) {
   const SingleOmpThread single_thread;
-  KernelTable& table = layer == 0 ? tables_.front() : tables_.back();
+  KernelTable& table = tables_[model_->shape_index(layer)];
   return table.Run(bucket_index, {.weights = &model_->weights(layer, direction),
                                   .src_layer = src_layer,
                                   .src_iter = src_iter,

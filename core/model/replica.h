@@ -65,7 +65,7 @@ class Replica {
   void GatherStates(std::span<const StepRow> rows, int64_t layer, int64_t batch_size);
 
   const std::shared_ptr<const Model> model_;
-  std::vector<KernelTable> tables_;  // Of the first layer, and of the others where they differ.
+  std::vector<KernelTable> tables_;  // By shape of layer.
   Scratchpad scratchpad_;
   AlignedBuffer step_inputs_;   // [max batch, I]
   AlignedBuffer step_states_;   // [max batch, H], of one layer.

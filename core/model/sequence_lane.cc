@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/base/rounding.h"
 #include "core/base/status_macros.h"
 #include "core/model/replica.h"
 
@@ -61,7 +62,7 @@ void SequenceLane::AllocateStates(const SequenceSplit& split) {
     }
   }
   // Each block begins on a boundary, as it did in the trial of the buckets.
-  block_size_ = (state_rows * config_.hidden_size + kFloatsAligned - 1) / kFloatsAligned * kFloatsAligned;
+  block_size_ = RoundUp(state_rows * config_.hidden_size, kFloatsAligned);
   states_ = AlignedBuffer(config_.state_blocks() * block_size_);
   if (layer_by_layer_) return;
   for (int64_t i = 0; i < (config_.num_layers - 1) * slices_between_; ++i) {

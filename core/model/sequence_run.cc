@@ -33,18 +33,17 @@ SequenceRun::SequenceRun(std::shared_ptr<const Model> model, const SequenceCall&
 
 void SequenceRun::MakeColumns() {
   const int64_t slices = CeilDivide(call_.time_steps, split_.max_column_steps) * config_.num_layers;
-  const bool two_shapes = config_.num_layers > 1 && model_->layer_shape(0) != model_->layer_shape(1);
-  for (int64_t layer = 0; layer < (two_shapes ? 2 : 1); ++layer) {
+  for (int64_t layer = 0; layer < model_->num_shapes(); ++layer) {
     for (int64_t i = 0; i < std::min<int64_t>(slices, 2); ++i) {
       absl::StatusOr<std::shared_ptr<ColumnSlice>> columns = model_->column_slices().Take(model_, layer);
       if (!columns.ok()) return Fail(columns.status());
-      columns_[static_cast<size_t>(layer)].push_back(*std::move(columns));
+      columns_[model_->shape_index(layer)].push_back(*std::move(columns));
     }
   }
 }
 
 std::shared_ptr<ColumnSlice> SequenceRun::FreeColumns(int64_t layer) const {
-  for (const std::shared_ptr<ColumnSlice>& columns : columns_[layer > 0 && !columns_[1].empty() ? 1 : 0]) {
+  for (const std::shared_ptr<ColumnSlice>& columns : columns_[model_->shape_index(layer)]) {
     if (columns.use_count() == 1) return columns;
   }
   return nullptr;

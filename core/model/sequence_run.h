@@ -115,8 +115,7 @@ class SequenceRun {
   SequenceSplit split_;
 
   std::vector<Lane> lanes_;
-  // For the first layer, and for the others where their shape is another. Two each: a part that
-  // lost may still be at one slice when the next begins.
+  // By shape of layer. Two each: a part that lost may still be at one slice when the next begins.
   std::array<std::vector<std::shared_ptr<ColumnSlice>>, 2> columns_;
   std::optional<SequenceSlice> open_;  // The slice that waits for its other part,
   std::optional<SequenceSlice> help_;  // or the other part of the slice that runs.

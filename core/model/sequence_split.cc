@@ -29,6 +29,7 @@ constexpr int64_t kBigWeightBytes = int64_t{4} << 20;
 constexpr int64_t kSharedSlices = 8;
 // Measured with 1, 2 and 4 rows of hidden 512 to 1024 (ADR 15).
 constexpr int64_t kWeightBytesPerStackedRow = int64_t{5} << 20;
+// Of one layer, for the next: 16 MiB.
 constexpr int64_t kMaxKeptFloats = int64_t{4} << 20;
 // More is no faster, and steps wait for it: one or two milliseconds.
 constexpr double kMaxSliceFlops = 2.5e8;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "core/base/rounding.h"
 #include "core/engine/bucket_set.h"
 
 namespace gruserve {
@@ -113,7 +114,7 @@ void StepQueue::Charge(StepTask* task) {
 void StepQueue::Take(int workers, std::vector<StepTask*>* batch) {
   ModelQueue* queue = TakeTurn();
   const int64_t share =
-      std::max(queue->model->step_costs().worthwhile_rows(), (queue->rows + workers - 1) / workers);
+      std::max(queue->model->step_costs().worthwhile_rows(), CeilDivide(queue->rows, workers));
   const int64_t most = std::min(share, BucketSet::kMaxBatchSize);
   if (!queue->in_order.empty()) virtual_time_ = std::max(virtual_time_, queue->in_order.next_virtual_time());
   int64_t rows = 0;

@@ -17,13 +17,12 @@ namespace {
 constexpr int64_t kGates = 3;  // u, r, o
 using GateMatrices = std::array<WeightMatrix, kGates>;
 
-// Of a block of `size` units, in a matrix [inputs, 3, hidden].
-GateMatrices OfBlock(const AlignedBuffer& matrix, int64_t inputs, int64_t hidden, int64_t block,
-                     int64_t size) {
+// Of a block of `size` units, in a matrix [inputs, 3, hidden] of that stride.
+GateMatrices OfBlock(const AlignedBuffer& matrix, int64_t inputs, int64_t hidden, int64_t block, int64_t size,
+                     int64_t stride) {
   GateMatrices gates;
   for (int64_t gate = 0; gate < kGates; ++gate) {
-    gates[static_cast<size_t>(gate)] = {matrix.data() + gate * hidden + block * size, inputs, size,
-                                        kGates * hidden};
+    gates[static_cast<size_t>(gate)] = {matrix.data() + gate * hidden + block * size, inputs, size, stride};
   }
   return gates;
 }
@@ -34,7 +33,8 @@ class F32ColumnProducts final : public ColumnProducts {
                     int64_t blocks)
       : shape_(shape), size_(shape.hidden_size / blocks), lone_row_block_(order.lone_row_block) {
     for (int64_t block = 0; block < blocks; ++block) {
-      states_.emplace_back(OfBlock(weights.weights_iter, shape.hidden_size, shape.hidden_size, block, size_));
+      states_.emplace_back(OfBlock(weights.weights_iter, shape.hidden_size, shape.hidden_size, block, size_,
+                                   kGates * shape.hidden_size));
     }
   }
 
@@ -47,8 +47,8 @@ class F32ColumnProducts final : public ColumnProducts {
   absl::Status OfInputs(const GruLayerWeights& weights, int block, int64_t rows, const float* src_layer,
                         float* products, Room& room) const override {
     float* const partial = static_cast<PartialRoom&>(room).partial.data();
-    for (const WeightMatrix& gate :
-         OfBlock(weights.weights_layer, shape_.input_size, shape_.hidden_size, block, size_)) {
+    for (const WeightMatrix& gate : OfBlock(weights.weights_layer, shape_.input_size, shape_.hidden_size,
+                                            block, size_, WeightStride(kGates * shape_.hidden_size))) {
       GRUSERVE_RETURN_IF_ERROR(rows == 1 ? MultiplyOneRow(src_layer, gate, lone_row_block_, products, partial)
                                          : MultiplyRows(rows, src_layer, gate, products, kGates * size_));
       products += size_;
@@ -87,10 +87,11 @@ class Bf16ColumnProducts final : public ColumnProducts {
     }
     const std::vector<int64_t> of_inputs(projected.begin(), projected.end());
     for (int64_t block = 0; block < blocks; ++block) {
-      inputs_.emplace_back(OfBlock(weights.weights_layer, shape.input_size, hidden, block, size),
-                           order.layer_blocks, of_inputs);
-      states_.emplace_back(OfBlock(weights.weights_iter, hidden, hidden, block, size), order.iter_blocks,
-                           of_states);
+      inputs_.emplace_back(
+          OfBlock(weights.weights_layer, shape.input_size, hidden, block, size, kGates * hidden),
+          order.layer_blocks, of_inputs);
+      states_.emplace_back(OfBlock(weights.weights_iter, hidden, hidden, block, size, kGates * hidden),
+                           order.iter_blocks, of_states);
     }
   }
 

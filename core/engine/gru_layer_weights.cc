@@ -9,16 +9,16 @@
 namespace gruserve {
 
 absl::StatusOr<GruLayerWeights> LayOutWeights(const GruLayerShape& shape, GruLayerWeights plain) {
-  if (shape.dtype == ComputeDtype::kF32) return plain;
   const int64_t hidden = shape.hidden_size;
-  GRUSERVE_RETURN_IF_ERROR(CatchDnnlError("cannot lay out the weights for bf16", [&] {
+  GRUSERVE_RETURN_IF_ERROR(CatchDnnlError("cannot lay out the weights", [&] {
     const WeightsDescs kept = KeptLayout(shape);
-    const auto ldigo = [hidden](int64_t rows) {
-      return dnnl::memory::desc({1, 1, rows, 3, hidden}, dnnl::memory::data_type::f32,
-                                dnnl::memory::format_tag::ldigo);
+    const auto lay_out = [hidden](AlignedBuffer& matrix, int64_t inputs, const dnnl::memory::desc& wanted) {
+      const dnnl::memory::desc ldigo({1, 1, inputs, 3, hidden}, dnnl::memory::data_type::f32,
+                                     dnnl::memory::format_tag::ldigo);
+      if (wanted != ldigo) matrix = Reordered(matrix, ldigo, wanted);
     };
-    plain.weights_layer = Reordered(plain.weights_layer, ldigo(shape.input_size), kept.weights_layer);
-    plain.weights_iter = Reordered(plain.weights_iter, ldigo(hidden), kept.weights_iter);
+    lay_out(plain.weights_layer, shape.input_size, kept.weights_layer);
+    lay_out(plain.weights_iter, hidden, kept.weights_iter);
   }));
   return plain;
 }

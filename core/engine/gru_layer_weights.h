@@ -21,9 +21,9 @@ struct GruLayerWeights {
 };
 
 // `plain`, which is as above, in the one form that the primitives of `shape` read.
-// For f32 it is as it was. For bf16 both weights are rounded (nearest, ties to
-// even) and in a layout of oneDNN's choice, as bytes: their buffers are no floats
-// then. Internal where oneDNN fails. Call it under SingleOmpThread.
+// For f32 the weights of two inputs are then WeightStride(3 * H) apart. For bf16 both weights are rounded
+// (nearest, ties to even) and in a layout of oneDNN's choice, as bytes: their buffers are no floats then.
+// Internal where oneDNN fails. Call it under SingleOmpThread.
 absl::StatusOr<GruLayerWeights> LayOutWeights(const GruLayerShape& shape, GruLayerWeights plain);
 
 }  // namespace gruserve

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/base/rounding.h"
+#include "core/engine/row_product.h"
 
 namespace gruserve {
 
@@ -13,11 +14,22 @@ const dnnl::engine& CpuEngine() {
   return *engine;
 }
 
+namespace {
+
+memory::desc DescribeWeights(const GruLayerShape& shape, int64_t inputs) {
+  const memory::dims dims = {1, 1, inputs, 3, shape.hidden_size};
+  if (shape.dtype == ComputeDtype::kBf16) return {dims, memory::data_type::bf16, memory::format_tag::any};
+  const int64_t stride = WeightStride(3 * shape.hidden_size);
+  const int64_t all = inputs * stride;
+  return {dims, memory::data_type::f32, memory::dims{all, all, stride, shape.hidden_size, 1}};
+}
+
+}  // namespace
+
 GruMemoryDescs DescribeMemory(const GruLayerShape& shape, const Bucket& bucket) {
   constexpr auto kF32 = memory::data_type::f32;
   const bool bf16 = shape.dtype == ComputeDtype::kBf16;
   const auto type = bf16 ? memory::data_type::bf16 : kF32;
-  const auto weights = bf16 ? memory::format_tag::any : memory::format_tag::ldigo;
   const int64_t bias_rows = shape.cell_kind == CellKind::kLinearBeforeReset ? 4 : 3;
   const int64_t input = shape.input_size;
   const int64_t hidden = shape.hidden_size;
@@ -25,8 +37,8 @@ GruMemoryDescs DescribeMemory(const GruLayerShape& shape, const Bucket& bucket) 
   const int64_t batch = bucket.batch_size;
   return {.src_layer = {{steps, batch, input}, type, memory::format_tag::tnc},
           .src_iter = {{1, 1, batch, hidden}, type, memory::format_tag::ldnc},
-          .weights_layer = {{1, 1, input, 3, hidden}, type, weights},
-          .weights_iter = {{1, 1, hidden, 3, hidden}, type, weights},
+          .weights_layer = DescribeWeights(shape, input),
+          .weights_iter = DescribeWeights(shape, hidden),
           .bias = {{1, 1, bias_rows, hidden}, kF32, memory::format_tag::ldgo},
           .dst_layer = {{steps, batch, hidden}, type, memory::format_tag::tnc}};
 }

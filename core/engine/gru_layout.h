@@ -13,7 +13,7 @@ namespace gruserve {
 // Never destroyed: primitives in static storage may outlive any order of ends.
 const dnnl::engine& CpuEngine();
 
-// f32 weights lie in plain formats. Those of bf16 are for oneDNN to choose (`any`).
+// f32 weights lie in ldigo, WeightStride apart. Those of bf16 are for oneDNN to choose (`any`).
 GruMemoryDescs DescribeMemory(const GruLayerShape& shape, const Bucket& bucket);
 
 // Calls `use` with the primitive's descriptor for `bucket`.

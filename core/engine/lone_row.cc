@@ -56,7 +56,8 @@ struct LoneRow::Rep {
 
   absl::Status Project(const GruArguments& arguments, const Room& room) const {
     const int64_t width = kGates * shape.hidden_size;
-    const WeightMatrix weights = {arguments.weights->weights_layer.data(), shape.input_size, width, width};
+    const WeightMatrix weights = {arguments.weights->weights_layer.data(), shape.input_size, width,
+                                  WeightStride(width)};
     if (bucket.time_steps > 1) {
       return MultiplyRows(bucket.time_steps, arguments.src_layer, weights, room.projections, width);
     }
@@ -69,7 +70,8 @@ struct LoneRow::Rep {
     const int64_t hidden = shape.hidden_size;
     const int64_t width = kGates * hidden;
     const float* const bias = weights.bias.data();  // Gates u, r, o, and the product's o.
-    GRUSERVE_RETURN_IF_ERROR(MultiplyOneRow(before, {weights.weights_iter.data(), hidden, width, width},
+    GRUSERVE_RETURN_IF_ERROR(MultiplyOneRow(before,
+                                            {weights.weights_iter.data(), hidden, width, WeightStride(width)},
                                             bucket.lone_row_block, room.product, room.partial));
     SumGate(2 * hidden, projection, bias, room.product, room.gates);
     GRUSERVE_RETURN_IF_ERROR(sigmoid.Apply(room.gates));

@@ -1,5 +1,7 @@
 #include "core/engine/row_product.h"
 
+#include "core/base/aligned_buffer.h"
+#include "core/base/rounding.h"
 #include "core/base/status_macros.h"
 #include "core/engine/dnnl_compat.h"
 #include "core/engine/dnnl_status.h"
@@ -15,6 +17,13 @@ int64_t NextBlock(int64_t left, int64_t block) {
 }
 
 }  // namespace
+
+int64_t WeightStride(int64_t outputs) {
+  constexpr int64_t kCacheLine = AlignedBuffer::kAlignment / sizeof(float);
+  constexpr int64_t kSharedSets = 256;
+  const int64_t lines = RoundUp(outputs, kCacheLine);
+  return lines % kSharedSets == 0 ? lines + kCacheLine : lines;
+}
 
 absl::Status MultiplyRows(int64_t rows, const float* src, const WeightMatrix& matrix, float* products,
                           int64_t product_stride) {

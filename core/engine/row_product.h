@@ -25,6 +25,11 @@ struct WeightMatrix {
   int64_t stride = 0;
 };
 
+// The stride at which a matrix is read fastest, `outputs` and up to 31 more: its rows begin on
+// cache lines, and not a multiple of 1 KiB apart, where they would share few sets of a cache
+// (ADR 28).
+int64_t WeightStride(int64_t outputs);
+
 // products [rows, outputs] = src [rows, inputs] * matrix; rows of `products` lie
 // `product_stride` numbers apart. Internal where oneDNN fails.
 absl::Status MultiplyRows(int64_t rows, const float* src, const WeightMatrix& matrix, float* products,

@@ -27,15 +27,15 @@ int64_t ChooseWidth(int64_t inputs, int64_t outputs) {
 WeightPanels::WeightPanels(std::span<const WeightMatrix> parts) : inputs_(parts.front().inputs) {
   for (const WeightMatrix& part : parts) outputs_ += part.outputs;
   width_ = ChooseWidth(inputs_, outputs_);
-  numbers_ = AlignedBuffer(inputs_ * outputs_);
+  stride_ = WeightStride(width_);
+  numbers_ = AlignedBuffer(CeilDivide(outputs_, width_) * inputs_ * stride_);
   int64_t column = 0;
   for (const WeightMatrix& part : parts) {
     for (int64_t from = 0; from < part.outputs;) {
       const int64_t first = column / width_ * width_;  // Of the panel that the column is in.
-      const int64_t panel_width = std::min(width_, outputs_ - first);
-      const int64_t count = std::min(part.outputs - from, first + panel_width - column);
-      float* target = numbers_.data() + inputs_ * first + (column - first);
-      for (int64_t row = 0; row < inputs_; ++row, target += panel_width) {
+      const int64_t count = std::min(part.outputs - from, first + width_ - column);
+      float* target = numbers_.data() + PanelOffset(first) + (column - first);
+      for (int64_t row = 0; row < inputs_; ++row, target += stride_) {
         std::memcpy(target, part.data + row * part.stride + from, static_cast<size_t>(count) * sizeof(float));
       }
       from += count;
@@ -48,7 +48,7 @@ absl::Status WeightPanels::Multiply(int64_t rows, const float* src, int64_t lone
                                     float* partial) const {
   for (int64_t first = 0; first < outputs_; first += width_) {
     const int64_t columns = std::min(width_, outputs_ - first);
-    const WeightMatrix panel = {numbers_.data() + inputs_ * first, inputs_, columns, columns};
+    const WeightMatrix panel = {numbers_.data() + PanelOffset(first), inputs_, columns, stride_};
     GRUSERVE_RETURN_IF_ERROR(rows == 1 ? MultiplyOneRow(src, panel, lone_row_block, products + first, partial)
                                        : MultiplyRows(rows, src, panel, products + first, outputs_));
   }

@@ -35,10 +35,14 @@ class WeightPanels {
                         float* partial) const;
 
  private:
+  // Where the panel begins whose first column is `first`.
+  int64_t PanelOffset(int64_t first) const { return first / width_ * inputs_ * stride_; }
+
   int64_t inputs_ = 0;
   int64_t outputs_ = 0;
   int64_t width_ = 0;
-  AlignedBuffer numbers_;  // Panel after panel, [inputs, its columns].
+  int64_t stride_ = 0;
+  AlignedBuffer numbers_;  // Panel after panel, [inputs, width_] of that stride.
 };
 
 }  // namespace gruserve

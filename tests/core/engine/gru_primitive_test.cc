@@ -6,6 +6,7 @@
 #include <cmath>
 #include <random>
 #include <string>
+#include <utility>
 
 #include "core/base/bf16.h"
 #include "core/engine/dnnl_compat.h"
@@ -37,6 +38,7 @@ TEST_P(OneUnitTest, FollowsItsFormula) {
     weights.bias.data()[gate] = 0.125F * static_cast<float>(gate + 1);
   }
   if (lbr) weights.bias.data()[3] = -0.375F;
+  weights = LayOutWeights(shape, std::move(weights)).value();
 
   KernelTable table = KernelTable::Create(shape, {{Bucket{1, 1}, Bucket{2, 1}}}).value();
   AlignedBuffer x(2), h(1), y(2);

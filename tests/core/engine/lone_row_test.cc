@@ -48,12 +48,15 @@ class LoneRowTest : public ::testing::TestWithParam<GruLayerShape> {
   const SingleOmpThread single_thread_;
   std::mt19937 random_{11};
   const float bound_ = 1.0F / std::sqrt(static_cast<float>(GetParam().hidden_size));
-  const GruLayerWeights weights_{
-      .input_size = GetParam().input_size,
-      .hidden_size = GetParam().hidden_size,
-      .weights_layer = RandomBuffer(random_, GetParam().input_size * 3 * GetParam().hidden_size, bound_),
-      .weights_iter = RandomBuffer(random_, GetParam().hidden_size * 3 * GetParam().hidden_size, bound_),
-      .bias = RandomBuffer(random_, 4 * GetParam().hidden_size, bound_)};
+  const GruLayerWeights weights_ =
+      LayOutWeights(
+          GetParam(),
+          {.input_size = GetParam().input_size,
+           .hidden_size = GetParam().hidden_size,
+           .weights_layer = RandomBuffer(random_, GetParam().input_size * 3 * GetParam().hidden_size, bound_),
+           .weights_iter = RandomBuffer(random_, GetParam().hidden_size * 3 * GetParam().hidden_size, bound_),
+           .bias = RandomBuffer(random_, 4 * GetParam().hidden_size, bound_)})
+          .value();
 };
 
 // Whatever the block, the numbers are a GRU's.

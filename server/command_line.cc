@@ -118,7 +118,8 @@ void AddLimits(OptionList& list, ServerOptions& options) {
            "How much of the workers' time, 0 to 0.9, may be promised to sessions with a real-time contract. "
            "0: none is given.");
   list.Add("tenant-header", options.tenant_header,
-           "Metadata key in which a trusted proxy names a call's tenant; steps share the compute time fairly "
+           "Metadata key in which a trusted proxy names a call's tenant; steps, and sequences, share the "
+           "compute time fairly "
            "among tenants. Empty: all are one.");
   list.Add("tenant-weights", options.tenant_weights, "Shares of tenants, such as a=3,b=2; others have 1.");
   list.AddBytes(

@@ -11,9 +11,10 @@
 namespace gruserve::server {
 
 grpc::ServerUnaryReactor* InferSequenceCall::Start(const Backend& backend, absl::Time when_due,
-                                                   const v1::InferSequenceRequest& request,
+                                                   Tenant* caller, const v1::InferSequenceRequest& request,
                                                    v1::InferSequenceResponse* response) {
   auto* task = new InferSequenceCall(backend, when_due, request, response);
+  task->tenant = caller;
   if (const absl::Status status = task->Submit(); !status.ok()) task->Complete(status);
   return task;
 }

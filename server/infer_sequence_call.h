@@ -18,7 +18,7 @@ namespace gruserve::server {
 // Deletes itself. Cancelling the RPC ends a sequence that waits or runs.
 class InferSequenceCall final : public UnaryCall, private SequenceTask {
  public:
-  static grpc::ServerUnaryReactor* Start(const Backend& backend, absl::Time when_due,
+  static grpc::ServerUnaryReactor* Start(const Backend& backend, absl::Time when_due, Tenant* caller,
                                          const v1::InferSequenceRequest& request,
                                          v1::InferSequenceResponse* response);
 

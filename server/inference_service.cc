@@ -19,7 +19,8 @@ absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
 grpc::ServerUnaryReactor* InferenceService::InferSequence(grpc::CallbackServerContext* context,
                                                           const v1::InferSequenceRequest* request,
                                                           v1::InferSequenceResponse* response) {
-  return InferSequenceCall::Start(*backend_, DeadlineOf(*context), *request, response);
+  return InferSequenceCall::Start(*backend_, DeadlineOf(*context), backend_->tenants->Of(*context), *request,
+                                  response);
 }
 
 grpc::ServerUnaryReactor* InferenceService::InferCell(grpc::CallbackServerContext* context,

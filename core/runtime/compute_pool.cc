@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "core/base/status_macros.h"
 #include "core/engine/omp_threads.h"
 #include "core/runtime/sequence_queue.h"
 #include "core/runtime/shared_step.h"
@@ -170,10 +171,7 @@ absl::Status ComputePool::Core::Submit(SequenceTask* task) {
   {
     absl::MutexLock lock(&mu_);
     if (stopping_) return absl::UnavailableError("the server is shutting down");
-    if (sequences_.size() >= options_.max_queued_sequences) {
-      return absl::ResourceExhaustedError(absl::StrCat("the server's queue is full: ", sequences_.size(),
-                                                       " sequences wait or run, the most it holds"));
-    }
+    GRUSERVE_RETURN_IF_ERROR(sequences_.Admit(*task, options_.max_queued_sequences));
     switch (Place(*task)) {
       case RunPlace::kCaller:
         slot = TakeSlot();
@@ -284,10 +282,8 @@ RunPlace ComputePool::Core::Place(const SequenceTask& task) const {
 }
 
 SequenceTask* ComputePool::Core::TakeLoneSequence() {
-  SequenceTask* const task = sequences_.TakeLone();
-  if (task == nullptr || CostOf(*task) <= options_.in_place_limit) return task;
-  sequences_.Push(task);
-  return nullptr;
+  const SequenceTask* const lone = sequences_.lone();
+  return lone != nullptr && CostOf(*lone) <= options_.in_place_limit ? sequences_.TakeLone() : nullptr;
 }
 
 ComputePool::Core::Slot* ComputePool::Core::TakeSlot() {
@@ -353,12 +349,14 @@ void ComputePool::Core::Work(int worker) {
 
 void ComputePool::Core::RunTurn(int worker, Slot* slot) {
   const SequenceQueue::Turn& turn = *slot->turn;
-  const std::optional<absl::Status> status = SequenceQueue::Run(turn, slot->index, clock_->Now());
+  const absl::Time begun = clock_->Now();
+  const std::optional<absl::Status> status = SequenceQueue::Run(turn, slot->index, begun);
   if (!status.has_value()) return;
+  const absl::Duration ran = clock_->Now() - begun;
   std::optional<absl::Status> end;
   {
     absl::MutexLock lock(&mu_);
-    end = sequences_.Finish(turn, *status, idle_workers_ > 0);
+    end = sequences_.Finish(turn, *status, ran, idle_workers_ > 0);
     if (sequences_.LeavesToOthers(worker)) WakeWorker();
   }
   if (!end.has_value()) return;

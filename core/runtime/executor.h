@@ -64,6 +64,8 @@ class SequenceTask {
   const LoadedModel* model = nullptr;
   SequenceCall call;
   absl::Time deadline = absl::InfiniteFuture();
+  // Null: nobody's in particular.
+  Tenant* tenant = nullptr;
   // Anyone may set it; looked at between slices.
   std::atomic<bool> cancelled = false;
 
@@ -76,8 +78,8 @@ class SequenceTask {
 class Executor {
  public:
   virtual ~Executor() = default;
-  // ResourceExhausted (and no On...Done) where the queue is full; Unavailable
-  // after shutdown.
+  // ResourceExhausted (and no On...Done) where the queue is full, or a tenant has as many
+  // sequences in it as it has places left for others; Unavailable after shutdown.
   virtual absl::Status SubmitStep(StepTask* task) = 0;
   virtual absl::Status SubmitSequence(SequenceTask* task) = 0;
 };

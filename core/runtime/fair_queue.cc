@@ -7,7 +7,7 @@ namespace gruserve {
 
 const FairQueue::Lane& FairQueue::Next() const {
   return *std::min_element(lanes_.begin(), lanes_.end(), [](const Lane& a, const Lane& b) {
-    return a.tenant->virtual_time < b.tenant->virtual_time;
+    return a.tenant->steps.virtual_time < b.tenant->steps.virtual_time;
   });
 }
 

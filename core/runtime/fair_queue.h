@@ -1,5 +1,5 @@
 // Steps of one model that wait in their order, the tenant first that has had least
-// (Tenant::virtual_time). With one tenant it is first in, first out.
+// (Tenant::steps). With one tenant it is first in, first out.
 //
 // Not thread-safe: the pool's lock guards it. Owns no tasks.
 
@@ -23,7 +23,7 @@ class FairQueue {
   void Push(StepTask* task, Tenant* tenant);
 
   // Virtual time of the tenant whose turn it is. REQUIRES: !empty().
-  int64_t next_virtual_time() const { return Next().tenant->virtual_time; }
+  int64_t next_virtual_time() const { return Next().tenant->steps.virtual_time; }
   // The step whose turn it is. REQUIRES: !empty().
   const StepTask* front() const { return Next().tasks.front(); }
   StepTask* PopFront();

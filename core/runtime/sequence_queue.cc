@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 
 namespace gruserve {
@@ -48,13 +49,24 @@ bool SequenceQueue::LeavesToOthers(int worker) const {
                      [worker](const Begun& begun) { return begun.slow_worker == worker; });
 }
 
-SequenceQueue::Turn SequenceQueue::Take(int worker) {
+SequenceQueue::Begun* SequenceQueue::NextBegun(int worker) {
+  Begun* next = nullptr;
   for (Begun& begun : begun_) {
-    if (!IsFor(begun, worker)) continue;
-    begun.shared = begun.shared || (begun.last_worker != kNobody && begun.last_worker != worker);
-    begun.last_worker = worker;
-    begun.slow_worker = kNobody;
-    return {.task = begun.task, .run = begun.run, .slice = ClaimOf(begun.run, worker), .worker = worker};
+    if (IsFor(begun, worker) && (next == nullptr || VirtualTime(*begun.task) < VirtualTime(*next->task)))
+      next = &begun;
+  }
+  const bool others_first = next != nullptr && !waiting_.empty() &&
+                            static_cast<int64_t>(begun_.size()) < 2 * num_workers_ &&
+                            VirtualTime(**NextWaiting()) < VirtualTime(*next->task);
+  return others_first ? nullptr : next;
+}
+
+SequenceQueue::Turn SequenceQueue::Take(int worker) {
+  if (Begun* const begun = NextBegun(worker)) {
+    begun->shared = begun->shared || (begun->last_worker != kNobody && begun->last_worker != worker);
+    begun->last_worker = worker;
+    begun->slow_worker = kNobody;
+    return {.task = begun->task, .run = begun->run, .slice = ClaimOf(begun->run, worker), .worker = worker};
   }
   // A call alone is done in less of a worker's time than with help.
   if (waiting_.empty()) {
@@ -69,9 +81,9 @@ SequenceQueue::Turn SequenceQueue::Take(int worker) {
 }
 
 SequenceTask* SequenceQueue::TakeLone() {
-  if (waiting_.size() != 1 || !begun_.empty()) return nullptr;
   SequenceTask* const task = waiting_.front();
   waiting_.pop_front();
+  Leave(*task);
   return task;
 }
 
@@ -81,20 +93,62 @@ void SequenceQueue::SendHelpAway() {
   }
 }
 
+void SequenceQueue::Push(SequenceTask* task) {
+  Tenant::Share& share = TenantOf(*task)->sequences;
+  if (share.waiting++ == 0) share.virtual_time = std::max(share.virtual_time, virtual_time_);
+  waiting_.push_back(task);
+}
+
+absl::Status SequenceQueue::Admit(const SequenceTask& task, int64_t most) const {
+  if (size() >= most) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the server's queue is full: ", size(), " sequences wait or run, the most it holds"));
+  }
+  const int64_t left = most - size();
+  if (task.tenant == nullptr || task.tenant->sequences.waiting < left) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("of tenant \"", task.tenant->name, "\" ", task.tenant->sequences.waiting,
+                   " sequences wait; the server's queue has ", left, " places left, which are for others"));
+}
+
+std::deque<SequenceTask*>::iterator SequenceQueue::NextWaiting() {
+  // The first of equals: with one tenant, the oldest.
+  return std::min_element(
+      waiting_.begin(), waiting_.end(),
+      [this](const SequenceTask* a, const SequenceTask* b) { return VirtualTime(*a) < VirtualTime(*b); });
+}
+
+void SequenceQueue::Charge(const SequenceTask& task, absl::Duration ran) {
+  const auto charge = [this](const SequenceTask& each, absl::Duration part) {
+    Tenant* const tenant = TenantOf(each);
+    tenant->sequences.virtual_time += absl::ToInt64Nanoseconds(part / tenant->weight);
+  };
+  if (task.joined == nullptr) return charge(task, ran);
+  int64_t rows = 0;
+  for (const SequenceTask* each : task.joined->tasks()) rows += each->call.batch_size;
+  for (const SequenceTask* each : task.joined->tasks()) charge(*each, ran * each->call.batch_size / rows);
+}
+
 SequenceTask* SequenceQueue::JoinWaiting() {
-  SequenceTask* const first = waiting_.front();
+  const auto next = NextWaiting();
+  SequenceTask* const first = *next;
+  virtual_time_ = std::max(virtual_time_, VirtualTime(*first));
+  waiting_.erase(next);
   std::vector<SequenceTask*> tasks = {first};
   int64_t rows = first->call.batch_size;
-  std::deque<SequenceTask*> left;
-  for (auto each = waiting_.begin() + 1; each != waiting_.end(); ++each) {
-    if (JoinedCalls::Fit(*first, rows, **each)) {
-      tasks.push_back(*each);
-      rows += (*each)->call.batch_size;
-    } else {
-      left.push_back(*each);
-    }
+  // Its tenant's own before those of others, who would get more than their share.
+  for (const bool own : {true, false}) {
+    std::erase_if(waiting_, [&](SequenceTask* each) {
+      const bool joins =
+          (TenantOf(*each) == TenantOf(*first)) == own && JoinedCalls::Fit(*first, rows, *each);
+      if (joins) {
+        tasks.push_back(each);
+        rows += each->call.batch_size;
+      }
+      return joins;
+    });
   }
-  waiting_ = std::move(left);
+  for (const SequenceTask* task : tasks) Leave(*task);
   tasks_begun_ += static_cast<int64_t>(tasks.size());
   if (tasks.size() > 1) first->joined = std::make_unique<JoinedCalls>(std::move(tasks));
   return first;
@@ -153,9 +207,10 @@ void SequenceQueue::Tell(SequenceTask* task, const absl::Status& status) {
 }
 
 std::optional<absl::Status> SequenceQueue::Finish(const Turn& turn, const absl::Status& status,
-                                                  bool others_are_idle) {
+                                                  absl::Duration ran, bool others_are_idle) {
   const auto begun = std::find_if(begun_.begin(), begun_.end(),
                                   [&turn](const Begun& each) { return each.task == turn.task; });
+  Charge(*turn.task, ran);
   if (turn.run != nullptr) {
     if (turn.slice.gru.columns != nullptr) LearnFrom(turn.slice.gru);
     begun->run->Finish(turn.slice, status);

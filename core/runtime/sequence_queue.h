@@ -1,8 +1,9 @@
 // The sequences of a compute pool: those that wait, and those begun, whose slices
 // any number of workers run.
 //
-// The oldest comes first: a free worker joins the oldest begun sequence that has a
-// slice free, and begins another only where none has. So those begun are hardly
+// The oldest comes first, of the tenant that has had least (Tenant::sequences): a free
+// worker joins the oldest begun sequence that has a slice free, and begins another only
+// where none has, or for a tenant that has had less. So those begun are hardly
 // more than the workers, and hold their memory briefly. A sequence is cut for the
 // workers that it finds without sequences of their own.
 // What waits when a worker becomes free, of one model and few rows, it begins as one
@@ -31,6 +32,7 @@
 #include "absl/time/time.h"
 #include "core/network/network_run.h"
 #include "core/runtime/executor.h"
+#include "core/runtime/tenant.h"
 
 namespace gruserve {
 
@@ -52,7 +54,10 @@ class SequenceQueue {
 
   // Tasks waiting or begun.
   int64_t size() const { return static_cast<int64_t>(waiting_.size()) + tasks_begun_; }
-  void Push(SequenceTask* task) { waiting_.push_back(task); }
+  void Push(SequenceTask* task);
+  // ResourceExhausted where no more than `most` tasks may wait or be begun and `task` would be
+  // one too many, or one too many of its tenant's.
+  absl::Status Admit(const SequenceTask& task, int64_t most) const;
 
   // Whether there is something to do for `worker`.
   bool HasTurn(int worker) const;
@@ -61,7 +66,11 @@ class SequenceQueue {
   // REQUIRES: HasTurn(worker).
   Turn Take(int worker);
 
-  // Takes out the one task that waits where none has begun; else null.
+  // The one task that waits where none has begun; else null.
+  const SequenceTask* lone() const {
+    return waiting_.size() == 1 && begun_.empty() ? waiting_.front() : nullptr;
+  }
+  // Takes it out. REQUIRES: lone() is one.
   SequenceTask* TakeLone();
 
   // Makes workers that only help with others' slices come back for other work.
@@ -72,10 +81,11 @@ class SequenceQueue {
   // last reference to the slice is dropped under the lock.
   static std::optional<absl::Status> Run(const Turn& turn, int replica_index, absl::Time now);
 
-  // Takes a turn back, with what Run said. Where that ends its task, the answer is
+  // Takes a turn back, with what Run said and how long it `ran`. Where that ends its task, the answer is
   // the task's status, and the task, with those that joined it, is the caller's: to
   // Tell.
-  std::optional<absl::Status> Finish(const Turn& turn, const absl::Status& status, bool others_are_idle);
+  std::optional<absl::Status> Finish(const Turn& turn, const absl::Status& status, absl::Duration ran,
+                                     bool others_are_idle);
 
   // Runs a task that nobody queued, from begin to end. Needs no lock.
   static absl::Status RunAlone(const SequenceTask& task, int replica_index, absl::Time now);
@@ -94,7 +104,18 @@ class SequenceQueue {
   };
   static constexpr int kNobody = -1;
 
-  // Takes the first task that waits, with others that fit to it.
+  Tenant* TenantOf(const SequenceTask& task) { return task.tenant != nullptr ? task.tenant : &nobody_; }
+  int64_t VirtualTime(const SequenceTask& task) { return TenantOf(task)->sequences.virtual_time; }
+  // A sequence with a slice for `worker`; null where there is none, or where a tenant that has
+  // had less waits to begin.
+  Begun* NextBegun(int worker);
+  // Whose turn it is to begin. REQUIRES: one waits.
+  std::deque<SequenceTask*>::iterator NextWaiting();
+  // Counts as waiting no more.
+  void Leave(const SequenceTask& task) { --TenantOf(task)->sequences.waiting; }
+  // Counts a worker's time for `task`, and those that joined it, against their tenants.
+  void Charge(const SequenceTask& task, absl::Duration ran);
+  // Takes the task whose turn it is, with others that fit to it.
   SequenceTask* JoinWaiting();
   absl::Status End(std::vector<Begun>::iterator begun, const absl::Status& status);
   NetworkSlice ClaimOf(NetworkRun* run, int worker);
@@ -110,6 +131,8 @@ class SequenceQueue {
   const int64_t num_workers_;
   int64_t skip_columns_ = 0;  // So many slices that could be of columns.
   int64_t next_skip_ = kFirstSkip;
+  Tenant nobody_;             // Whose tasks name no tenant.
+  int64_t virtual_time_ = 0;  // Where a tenant starts that has something to do again.
   std::deque<SequenceTask*> waiting_;
   std::vector<Begun> begun_;  // Oldest first.
   int64_t tasks_begun_ = 0;   // With those that joined one.

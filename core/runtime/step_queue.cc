@@ -48,7 +48,8 @@ StepQueue::ModelQueue* StepQueue::QueueOf(const LoadedModel* model) {
 void StepQueue::Push(StepTask* task) {
   ModelQueue* queue = QueueOf(task->model);
   Tenant* const tenant = TenantOf(task);
-  if (tenant->waiting++ == 0) tenant->virtual_time = std::max(tenant->virtual_time, virtual_time_);
+  Tenant::Share& share = tenant->steps;
+  if (share.waiting++ == 0) share.virtual_time = std::max(share.virtual_time, virtual_time_);
   if (task->due != absl::InfiniteFuture()) {
     PushHeap(&queue->by_due, task, LaterDue);
   } else if (task->deadline != absl::InfiniteFuture()) {
@@ -106,9 +107,9 @@ StepQueue::ModelQueue* StepQueue::TakeTurn() {
 
 void StepQueue::Charge(StepTask* task) {
   Tenant* const tenant = TenantOf(task);
-  --tenant->waiting;
+  --tenant->steps.waiting;
   const int64_t row = absl::ToInt64Nanoseconds(task->model->step_costs().row_in_largest_batch());
-  tenant->virtual_time += std::max<int64_t>(row * Rows(task) / tenant->weight, 1);
+  tenant->steps.virtual_time += std::max<int64_t>(row * Rows(task) / tenant->weight, 1);
 }
 
 void StepQueue::Take(int workers, std::vector<StepTask*>* batch) {

@@ -100,6 +100,7 @@ absl::Status Session::StartChunk(SessionActivity& activity) {
   call.states = activity.draft.emplace(state_.Copy()).rows();
   activity.chunk.model = &state_.model();
   activity.chunk.deadline = activity.current.op.deadline;
+  activity.chunk.tenant = tenant_;
   activity.keeper = shared_from_this();
   return surroundings_->executor->SubmitSequence(&activity.chunk);
 }

@@ -77,6 +77,14 @@ TEST_F(RealTimeTest, ACallMayNameItsTenant) {
     v1::InferCellResponse response;
     const grpc::Status status = stub->InferCell(&context, request, &response);
     EXPECT_TRUE(status.ok()) << status.error_message();
+    grpc::ClientContext again;
+    again.AddMetadata("x-tenant", name);
+    v1::InferSequenceRequest whole;
+    whole.mutable_model()->set_name("cell");
+    *whole.mutable_input() = RawTensor({4, 5}, std::vector<float>(20));
+    v1::InferSequenceResponse answer;
+    const grpc::Status answered = stub->InferSequence(&again, whole, &answer);
+    EXPECT_TRUE(answered.ok()) << answered.error_message();
   }
 }
 

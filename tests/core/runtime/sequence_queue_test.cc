@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "tests/support/loaded_models.h"
@@ -12,6 +13,8 @@
 
 namespace gruserve {
 namespace {
+
+constexpr absl::Duration kRan = absl::Milliseconds(1);  // A turn.
 
 // Large enough to be shared by tracks.
 const LoadedRandomModel& Both() {
@@ -36,7 +39,7 @@ class SequenceQueueTest : public ::testing::Test {
   std::optional<absl::Status> Do(const SequenceQueue::Turn& turn, absl::Time now = absl::UnixEpoch(),
                                  bool others_are_idle = false) {
     const absl::Status status = SequenceQueue::Run(turn, 0, now).value();
-    return queue_.Finish(turn, status, others_are_idle);
+    return queue_.Finish(turn, status, kRan, others_are_idle);
   }
 
   SequenceQueue queue_{2};
@@ -126,7 +129,7 @@ TEST_F(SequenceQueueTest, AFailedSliceEndsTheTask) {
   EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
   const SequenceQueue::Turn forward = queue_.Take(0);
   const SequenceQueue::Turn reverse = queue_.Take(0);
-  EXPECT_EQ(queue_.Finish(forward, absl::InternalError("broken"), false), std::nullopt);
+  EXPECT_EQ(queue_.Finish(forward, absl::InternalError("broken"), kRan, false), std::nullopt);
   EXPECT_EQ(Do(reverse), absl::InternalError("broken"));
 }
 
@@ -156,6 +159,62 @@ TEST_F(SequenceQueueTest, AWorkerKeepsWhatItRunsAlone) {
     end = Do(queue_.Take(0), absl::UnixEpoch(), /*others_are_idle=*/true);
   }
   EXPECT_EQ(end, absl::OkStatus());
+}
+
+TEST_F(SequenceQueueTest, TenantsShareByWeight) {
+  Tenant gold{.name = "gold", .weight = 3};
+  Tenant trial{.name = "trial"};
+  std::vector<std::unique_ptr<Sequence>> sequences;
+  for (int i = 0; i < 80; ++i) {
+    sequences.push_back(std::make_unique<Sequence>());
+    sequences.back()->tenant = i < 40 ? &trial : &gold;  // The flood was there before.
+    queue_.Push(sequences.back().get());
+  }
+  int turns[2] = {};
+  for (int i = 0; i < 100; ++i) {
+    const SequenceQueue::Turn turn = queue_.Take(0);
+    ++turns[turn.task->tenant == &gold ? 1 : 0];
+    Do(turn);
+  }
+  EXPECT_NEAR(turns[1], 75, 2);
+}
+
+TEST_F(SequenceQueueTest, ATenantDoesNotWaitForTheWholeOfAnothersCall) {
+  Tenant busy{.name = "busy"};
+  Tenant late{.name = "late"};
+  Sequence running;
+  running.tenant = &busy;
+  queue_.Push(&running);
+  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  Sequence second;
+  second.tenant = &busy;
+  queue_.Push(&second);
+  EXPECT_EQ(queue_.Take(1).task, &running) << "the oldest of one tenant";
+  Sequence arrived;
+  arrived.tenant = &late;
+  queue_.Push(&arrived);
+  EXPECT_EQ(queue_.Take(0).task, &arrived);
+}
+
+TEST_F(SequenceQueueTest, ATenantLeavesPlacesForOthers) {
+  Tenant busy{.name = "busy"};
+  Tenant late{.name = "late"};
+  std::vector<std::unique_ptr<Sequence>> sequences;
+  const auto admit = [&](Tenant* tenant) {
+    auto sequence = std::make_unique<Sequence>();
+    sequence->tenant = tenant;
+    absl::Status status = queue_.Admit(*sequence, 8);
+    if (status.ok()) queue_.Push(sequences.emplace_back(std::move(sequence)).get());
+    return status;
+  };
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(admit(&busy).ok()) << i;
+  EXPECT_EQ(admit(&busy), absl::ResourceExhaustedError("of tenant \"busy\" 4 sequences wait; the server's "
+                                                       "queue has 4 places left, which are for others"));
+  EXPECT_TRUE(admit(&late).ok());
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(admit(nullptr).ok()) << i;
+  EXPECT_EQ(admit(nullptr).message(),
+            "the server's queue is full: 8 sequences wait or run, the most it holds");
 }
 
 // A call of few rows, of which several make one.
@@ -291,7 +350,7 @@ TEST_F(SequenceQueueColumnsTest, HelpCanBeSentAway) {
   EXPECT_FALSE(help.slice.gru.columns->Advance(help.slice.gru.part));
   EXPECT_FALSE(help.slice.gru.columns->Win(help.slice.gru.part));
   ASSERT_TRUE(turn.slice.gru.columns->Run(turn.slice.gru.part));
-  EXPECT_EQ(queue_.Finish(turn, turn.run->Close(turn.slice), false), std::nullopt);
+  EXPECT_EQ(queue_.Finish(turn, turn.run->Close(turn.slice), kRan, false), std::nullopt);
 }
 
 TEST_F(SequenceQueueColumnsTest, AWaitingCallComesBeforeHelp) {

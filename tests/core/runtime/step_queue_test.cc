@@ -189,7 +189,7 @@ TEST_F(StepQueueTest, DeadlinesBuyATenantNoMoreThanItsShare) {
   }
   Take();
   queue_.Done(First().handle().get());
-  EXPECT_EQ(hurried.virtual_time, calm.virtual_time);
+  EXPECT_EQ(hurried.steps.virtual_time, calm.steps.virtual_time);
 }
 
 }  // namespace

@@ -66,6 +66,7 @@ SequenceQueue::Turn SequenceQueue::Take(int worker) {
     begun->shared = begun->shared || (begun->last_worker != kNobody && begun->last_worker != worker);
     begun->last_worker = worker;
     begun->slow_worker = kNobody;
+    virtual_time_ = std::max(virtual_time_, VirtualTime(*begun->task));
     return {.task = begun->task, .run = begun->run, .slice = ClaimOf(begun->run, worker), .worker = worker};
   }
   // A call alone is done in less of a worker's time than with help.

@@ -190,11 +190,32 @@ TEST_F(SequenceQueueTest, ATenantDoesNotWaitForTheWholeOfAnothersCall) {
   Sequence second;
   second.tenant = &busy;
   queue_.Push(&second);
-  EXPECT_EQ(queue_.Take(1).task, &running) << "the oldest of one tenant";
+  const SequenceQueue::Turn turn = queue_.Take(1);
+  EXPECT_EQ(turn.task, &running) << "the oldest of one tenant";
   Sequence arrived;
   arrived.tenant = &late;
   queue_.Push(&arrived);
+  Do(turn);
   EXPECT_EQ(queue_.Take(0).task, &arrived);
+}
+
+TEST_F(SequenceQueueTest, ATenantThatWasAwayStartsLevel) {
+  Tenant busy{.name = "busy"};
+  Tenant late{.name = "late"};
+  Sequence running(20'000);
+  running.tenant = &busy;
+  queue_.Push(&running);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  Sequence arrived(20'000);
+  arrived.tenant = &late;
+  queue_.Push(&arrived);
+  int turns = 0;
+  for (int i = 0; i < 10; ++i) {
+    const SequenceQueue::Turn turn = queue_.Take(0);
+    turns += turn.task == &arrived ? 1 : 0;
+    EXPECT_EQ(Do(turn), std::nullopt);
+  }
+  EXPECT_NEAR(turns, 5, 1);
 }
 
 TEST_F(SequenceQueueTest, ATenantLeavesPlacesForOthers) {

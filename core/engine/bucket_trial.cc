@@ -67,7 +67,9 @@ class BucketTrial {
         values_compared_(shape.dtype == ComputeDtype::kBf16 ? kBf16ValuesCompared : kValuesCompared) {}
 
   absl::StatusOr<std::vector<Bucket>> Run() {
-    GRUSERVE_ASSIGN_OR_RETURN(weights_, LayOutWeights(shape_, MakeWeights(random_, shape_)));
+    const float bound = 1.0F / std::sqrt(static_cast<float>(shape_.hidden_size));
+    GRUSERVE_ASSIGN_OR_RETURN(weights_, LayOutWeights(shape_, RandomWeights(random_, shape_.input_size,
+                                                                            shape_.hidden_size, bound)));
     GRUSERVE_RETURN_IF_ERROR(ChooseSteps());
     GRUSERVE_RETURN_IF_ERROR(TryLoneRow());
     for (const Candidate& step : steps_) {
@@ -81,17 +83,6 @@ class BucketTrial {
   }
 
  private:
-  static GruLayerWeights MakeWeights(std::mt19937& random, const GruLayerShape& shape) {
-    const int64_t input = shape.input_size;
-    const int64_t hidden = shape.hidden_size;
-    const float bound = 1.0F / std::sqrt(static_cast<float>(hidden));
-    return {.input_size = input,
-            .hidden_size = hidden,
-            .weights_layer = RandomBuffer(random, input * 3 * hidden, bound),
-            .weights_iter = RandomBuffer(random, hidden * 3 * hidden, bound),
-            .bias = RandomBuffer(random, 4 * hidden, bound)};
-  }
-
   void DrawNumbers() {
     inputs_ = RandomBuffer(random_, kInputRows * shape_.input_size, 1.0F);
     states_ = RandomBuffer(random_, kMaxRows * shape_.hidden_size, 1.0F);

@@ -31,15 +31,10 @@ size_t FloatBytes(int64_t count) { return static_cast<size_t>(count) * sizeof(fl
 
 class ColumnTrial {
  public:
-  explicit ColumnTrial(const GruLayerShape& shape) : shape_(shape) {
-    const int64_t hidden = shape.hidden_size;
-    const float bound = 1.0F / std::sqrt(static_cast<float>(hidden));
-    plain_ = {.input_size = shape.input_size,
-              .hidden_size = hidden,
-              .weights_layer = RandomBuffer(random_, shape.input_size * 3 * hidden, bound),
-              .weights_iter = RandomBuffer(random_, hidden * 3 * hidden, bound),
-              .bias = RandomBuffer(random_, 4 * hidden, bound)};
-  }
+  explicit ColumnTrial(const GruLayerShape& shape)
+      : shape_(shape),
+        plain_(RandomWeights(random_, shape.input_size, shape.hidden_size,
+                             1.0F / std::sqrt(static_cast<float>(shape.hidden_size)))) {}
 
   // Whether the bits are equal. Once.
   absl::StatusOr<bool> Run(std::span<const Bucket> buckets, const SummationOrder& order) {

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "core/base/aligned_buffer.h"
+#include "core/engine/gru_layer_weights.h"
 
 namespace gruserve {
 
@@ -16,6 +17,16 @@ inline AlignedBuffer RandomBuffer(std::mt19937& random, int64_t size, float boun
   std::uniform_real_distribution<float> uniform(-bound, bound);
   for (float& value : buffer.span()) value = uniform(random);
   return buffer;
+}
+
+// Plain weights (before LayOutWeights), from -bound to bound.
+inline GruLayerWeights RandomWeights(std::mt19937& random, int64_t input_size, int64_t hidden_size,
+                                     float bound) {
+  return {.input_size = input_size,
+          .hidden_size = hidden_size,
+          .weights_layer = RandomBuffer(random, input_size * 3 * hidden_size, bound),
+          .weights_iter = RandomBuffer(random, hidden_size * 3 * hidden_size, bound),
+          .bias = RandomBuffer(random, 4 * hidden_size, bound)};
 }
 
 }  // namespace gruserve

@@ -78,8 +78,8 @@ class SequenceTask {
 class Executor {
  public:
   virtual ~Executor() = default;
-  // ResourceExhausted (and no On...Done) where the queue is full, or a tenant has as many
-  // sequences in it as it has places left for others; Unavailable after shutdown.
+  // ResourceExhausted (and no On...Done) where the queue is full, or as many of a tenant's
+  // sequences wait in it as it has places left; Unavailable after shutdown.
   virtual absl::Status SubmitStep(StepTask* task) = 0;
   virtual absl::Status SubmitSequence(SequenceTask* task) = 0;
 };

@@ -67,24 +67,22 @@ TEST_F(RealTimeTest, ACallMayNameItsTenant) {
   options.tenant_weights = "acme=3";
   const InProcessServer shared(models().repository.root(), options);
   const auto stub = v1::InferenceService::NewStub(shared.channel());
+  v1::InferCellRequest cell;
+  cell.mutable_model()->set_name("cell");
+  *cell.mutable_input() = RawTensor({5}, std::vector<float>(5));
+  *cell.mutable_h() = RawTensor({10}, std::vector<float>(10));
+  v1::InferSequenceRequest sequence;
+  sequence.mutable_model()->set_name("cell");
+  *sequence.mutable_input() = RawTensor({4, 5}, std::vector<float>(20));
   for (const char* name : {"acme", "other"}) {
-    grpc::ClientContext context;
-    context.AddMetadata("x-tenant", name);
-    v1::InferCellRequest request;
-    request.mutable_model()->set_name("cell");
-    *request.mutable_input() = RawTensor({5}, std::vector<float>(5));
-    *request.mutable_h() = RawTensor({10}, std::vector<float>(10));
-    v1::InferCellResponse response;
-    const grpc::Status status = stub->InferCell(&context, request, &response);
+    grpc::ClientContext contexts[2];
+    for (grpc::ClientContext& context : contexts) context.AddMetadata("x-tenant", name);
+    v1::InferCellResponse state;
+    grpc::Status status = stub->InferCell(&contexts[0], cell, &state);
     EXPECT_TRUE(status.ok()) << status.error_message();
-    grpc::ClientContext again;
-    again.AddMetadata("x-tenant", name);
-    v1::InferSequenceRequest whole;
-    whole.mutable_model()->set_name("cell");
-    *whole.mutable_input() = RawTensor({4, 5}, std::vector<float>(20));
-    v1::InferSequenceResponse answer;
-    const grpc::Status answered = stub->InferSequence(&again, whole, &answer);
-    EXPECT_TRUE(answered.ok()) << answered.error_message();
+    v1::InferSequenceResponse output;
+    status = stub->InferSequence(&contexts[1], sequence, &output);
+    EXPECT_TRUE(status.ok()) << status.error_message();
   }
 }
 

@@ -83,4 +83,9 @@ const StepTask& HandCrankedExecutor::next_step() const {
   return *std::get<StepTask*>(tasks_.front());
 }
 
+const SequenceTask& HandCrankedExecutor::next_sequence() const {
+  absl::MutexLock lock(&mu_);
+  return *std::get<SequenceTask*>(tasks_.front());
+}
+
 }  // namespace gruserve

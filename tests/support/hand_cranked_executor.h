@@ -35,6 +35,8 @@ class HandCrankedExecutor : public Executor {
   size_t waiting() const ABSL_LOCKS_EXCLUDED(mu_);
   // The oldest task. REQUIRES: it is a step.
   const StepTask& next_step() const ABSL_LOCKS_EXCLUDED(mu_);
+  // REQUIRES: it is a sequence.
+  const SequenceTask& next_sequence() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // The next task that is run fails so, after it has spoiled what a sequence may
   // spoil: its states and outputs.

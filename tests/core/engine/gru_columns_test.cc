@@ -44,11 +44,7 @@ class GruColumnsTest : public ::testing::TestWithParam<ComputeDtype> {
   // The same every time.
   static GruLayerWeights Draw() {
     std::mt19937 random(5);
-    return {.input_size = kInput,
-            .hidden_size = kHidden,
-            .weights_layer = RandomBuffer(random, kInput * 3 * kHidden, 0.1F),
-            .weights_iter = RandomBuffer(random, kHidden * 3 * kHidden, 0.1F),
-            .bias = RandomBuffer(random, 4 * kHidden, 0.1F)};
+    return RandomWeights(random, kInput, kHidden, 0.1F);
   }
 
   double tolerance() const { return GetParam() == ComputeDtype::kF32 ? 1e-5 : 2e-2; }

@@ -13,11 +13,7 @@ namespace {
 
 GruLayerWeights Draw(int64_t input, int64_t hidden) {
   std::mt19937 random(9);
-  return {.input_size = input,
-          .hidden_size = hidden,
-          .weights_layer = RandomBuffer(random, input * 3 * hidden, 1.0F),
-          .weights_iter = RandomBuffer(random, hidden * 3 * hidden, 1.0F),
-          .bias = RandomBuffer(random, 4 * hidden, 1.0F)};
+  return RandomWeights(random, input, hidden, 1.0F);
 }
 
 void ExpectRowsApart(const AlignedBuffer& kept, const AlignedBuffer& plain, int64_t inputs, int64_t outputs) {

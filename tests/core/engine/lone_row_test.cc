@@ -49,13 +49,7 @@ class LoneRowTest : public ::testing::TestWithParam<GruLayerShape> {
   std::mt19937 random_{11};
   const float bound_ = 1.0F / std::sqrt(static_cast<float>(GetParam().hidden_size));
   const GruLayerWeights weights_ =
-      LayOutWeights(
-          GetParam(),
-          {.input_size = GetParam().input_size,
-           .hidden_size = GetParam().hidden_size,
-           .weights_layer = RandomBuffer(random_, GetParam().input_size * 3 * GetParam().hidden_size, bound_),
-           .weights_iter = RandomBuffer(random_, GetParam().hidden_size * 3 * GetParam().hidden_size, bound_),
-           .bias = RandomBuffer(random_, 4 * GetParam().hidden_size, bound_)})
+      LayOutWeights(GetParam(), RandomWeights(random_, GetParam().input_size, GetParam().hidden_size, bound_))
           .value();
 };
 

@@ -105,13 +105,16 @@ TEST_F(SessionRealTimeTest, AResumedSessionKeepsItsContract) {
   EXPECT_TRUE(OpenError(same).ok());
 }
 
-TEST_F(SessionRealTimeTest, StepsAreTheirSessionsTenants) {
+TEST_F(SessionRealTimeTest, StepsAndChunksAreTheirSessionsTenants) {
   Tenant tenant{.name = "acme"};
   OpenSessionOptions options = Options("a", sink_);
   options.tenant = &tenant;
   const auto session = Open(options);
   session->Submit(ArrivedStep(), sink_);
   EXPECT_EQ(executor_.next_step().tenant, &tenant);
+  executor_.RunAll();
+  session->Submit(ArrivedStep(4), sink_);
+  EXPECT_EQ(executor_.next_sequence().tenant, &tenant);
 }
 
 }  // namespace

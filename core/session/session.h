@@ -24,6 +24,7 @@
 #include "core/base/clock.h"
 #include "core/runtime/executor.h"
 #include "core/runtime/loaded_model.h"
+#include "core/session/compact_session_id.h"
 #include "core/session/kept_states.h"
 #include "core/session/real_time_budget.h"
 #include "core/session/real_time_contract.h"
@@ -137,7 +138,8 @@ class Session : public std::enable_shared_from_this<Session> {
                              int64_t keep_states = 0);
 
   // Constant for the session's life.
-  const std::string& id() const { return id_; }
+  std::string id() const { return id_.str(); }
+  const CompactSessionId& compact_id() const { return id_; }
   // 0: unbatched; n: rows.
   int64_t batch_size() const { return batch_size_; }
   // Batch rows: 1 where unbatched.
@@ -292,8 +294,13 @@ class Session : public std::enable_shared_from_this<Session> {
   // Enters `activity`'s result in the session's durability.
   Follow Note(SessionActivity& activity, bool applied) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  // There may be millions of sessions. So what is smaller than a word lies in what others leave
+  // of theirs (no_unique_address), and flags share a byte; CompactSessionIdTest has the sum.
+
   // Constant after construction.
-  const std::string id_;
+  [[no_unique_address]] const CompactSessionId id_;
+  const uint8_t remember_steps_;
+  const uint32_t opened_s_;                 // Since 1970.
   ModelHandle model_ ABSL_GUARDED_BY(mu_);  // The state's: the pump alone changes both.
   const int32_t batch_size_;
   int32_t places_ahead_ ABSL_GUARDED_BY(mu_) = 0;  // Of the log, that wait or run.
@@ -301,13 +308,21 @@ class Session : public std::enable_shared_from_this<Session> {
   const std::shared_ptr<SessionSurroundings> surroundings_;
 
   // The pump's.
-  SessionState state_;
+  [[no_unique_address]] SessionState state_;
+  int32_t last_latency_us_ ABSL_GUARDED_BY(mu_) = 0;
   const std::unique_ptr<KeptStates> kept_;  // Null where none are.
 
   mutable absl::Mutex mu_;
   // Here while operations wait or run: then there is a pump.
   std::unique_ptr<SessionActivity> activity_ ABSL_GUARDED_BY(mu_);
-  StepLedger ledger_ ABSL_GUARDED_BY(mu_);
+  [[no_unique_address]] StepLedger ledger_ ABSL_GUARDED_BY(mu_);
+  bool close_with_stream_ : 1 ABSL_GUARDED_BY(mu_);
+  bool bit_exact_ : 1 ABSL_GUARDED_BY(mu_);
+  bool same_client_ : 1 ABSL_GUARDED_BY(mu_) = false;  // Attached it last as before.
+  bool closing_ : 1 ABSL_GUARDED_BY(mu_) = false;
+  bool refusing_ : 1 ABSL_GUARDED_BY(mu_) = false;  // Un-indexed steps, since one had no credit.
+  SessionErrorReason ended_reason_ ABSL_GUARDED_BY(mu_) = SessionErrorReason::kNone;
+  int32_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;
   std::unique_ptr<RememberedSteps> remembered_ ABSL_GUARDED_BY(mu_);  // From the first response on.
   std::unique_ptr<RealTimeTerms> real_time_ ABSL_GUARDED_BY(mu_);
   const std::unique_ptr<SessionDurability> durability_ ABSL_PT_GUARDED_BY(mu_);
@@ -315,17 +330,6 @@ class Session : public std::enable_shared_from_this<Session> {
   const SessionSink* holder_ ABSL_GUARDED_BY(mu_);
   int64_t last_done_ns_ ABSL_GUARDED_BY(mu_);  // Since 1970: half an absl::Time.
   absl::Status ended_ ABSL_GUARDED_BY(mu_);    // OK while it lives, then why it does not.
-  int32_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;
-  int32_t last_latency_us_ ABSL_GUARDED_BY(mu_) = 0;
-  const uint32_t opened_s_;  // Since 1970.
-  const uint8_t remember_steps_;
-  SessionErrorReason ended_reason_ ABSL_GUARDED_BY(mu_) = SessionErrorReason::kNone;
-  // There may be millions of sessions: one byte for all.
-  bool close_with_stream_ : 1 ABSL_GUARDED_BY(mu_);
-  bool bit_exact_ : 1 ABSL_GUARDED_BY(mu_);
-  bool same_client_ : 1 ABSL_GUARDED_BY(mu_) = false;  // Attached it last as before.
-  bool closing_ : 1 ABSL_GUARDED_BY(mu_) = false;
-  bool refusing_ : 1 ABSL_GUARDED_BY(mu_) = false;  // Un-indexed steps, since one had no credit.
 };
 
 }  // namespace gruserve

@@ -100,7 +100,7 @@ void Session::TakeCheckpoint(CheckpointDone done) {
 
 Session::Claim Session::claim() const {
   absl::MutexLock lock(&mu_);
-  return {{id_, durability_->epoch, durability_->owner}, durability_->recreate, !ended_.ok()};
+  return {{id(), durability_->epoch, durability_->owner}, durability_->recreate, !ended_.ok()};
 }
 
 void Session::OnReacquired(const StoreClaim& claim) {
@@ -131,8 +131,8 @@ void Session::OnRecordLost(uint64_t epoch, const std::string& owner) {
   {
     absl::MutexLock lock(&mu_);
     if (!ended_.ok()) return;
-    ended_ =
-        absl::AbortedError(absl::StrCat("another server resumed session \"", id_, "\", under epoch ", epoch));
+    ended_ = absl::AbortedError(
+        absl::StrCat("another server resumed session \"", id(), "\", under epoch ", epoch));
     if (SameClient(owner, durability_->owner)) reason = SessionErrorReason::kMoved;
     ended_reason_ = reason;
     holder_ = nullptr;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 
 #include "absl/random/random.h"
 #include "absl/strings/ascii.h"
@@ -15,7 +14,6 @@ namespace {
 
 constexpr size_t kMaxLength = 128;
 constexpr size_t kShown = 64;  // Bytes of a refused id that a message repeats.
-constexpr std::string_view kMintedPrefix = "s-";
 constexpr size_t kMintedDigits = 32;
 
 bool IsIdChar(char c) {
@@ -36,15 +34,15 @@ absl::Status CheckSessionId(const std::string& id) {
                                                  " bytes), must match ^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"));
 }
 
-bool IsMintedSessionId(const std::string& id) {
-  return id.size() == kMintedPrefix.size() + kMintedDigits && id.starts_with(kMintedPrefix) &&
-         std::all_of(id.begin() + static_cast<std::ptrdiff_t>(kMintedPrefix.size()), id.end(), IsLowerHex);
+bool IsMintedSessionId(std::string_view id) {
+  return id.size() == kMintedIdPrefix.size() + kMintedDigits && id.starts_with(kMintedIdPrefix) &&
+         std::all_of(id.begin() + static_cast<std::ptrdiff_t>(kMintedIdPrefix.size()), id.end(), IsLowerHex);
 }
 
 std::string MintSessionId() {
   // Randen, seeded from the kernel: ids cannot be guessed from others.
   thread_local absl::BitGen generator;
-  return absl::StrCat(std::string(kMintedPrefix),
+  return absl::StrCat(std::string(kMintedIdPrefix),
                       absl::Hex(absl::Uniform<uint64_t>(generator), absl::kZeroPad16),
                       absl::Hex(absl::Uniform<uint64_t>(generator), absl::kZeroPad16));
 }

@@ -32,13 +32,13 @@ SessionRoster::SessionRoster(const SessionTable::Options& options, Clock* clock)
       evicted_(options.remember_evicted, options.max_remembered) {}
 
 SessionRoster::Entry* SessionRoster::Find(const std::string& id) {
-  const auto found = entries_.find(id);
+  const auto found = entries_.find(CompactSessionId(id));
   return found == entries_.end() ? nullptr : found->get();
 }
 
 SessionRoster::Entry* SessionRoster::EntryOf(const Session& session) {
-  Entry* entry = Find(session.id());
-  return entry != nullptr && entry->session.get() == &session ? entry : nullptr;
+  const auto found = entries_.find(session.compact_id());
+  return found != entries_.end() && (*found)->session.get() == &session ? found->get() : nullptr;
 }
 
 absl::Status SessionRoster::EvictedStatus(const std::string& id, EvictionCause cause) const {
@@ -96,7 +96,7 @@ SessionRoster::Entry SessionRoster::Remove(Entry* entry) {
   removed.session = entry->session;
   Refund(removed.session->memory_bytes());
   --counters.live;
-  entries_.erase(entries_.find(removed.session->id()));
+  entries_.erase(entries_.find(removed.session->compact_id()));
   return removed;
 }
 

@@ -23,6 +23,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/session/compact_session_id.h"
 #include "core/session/evicted_ids.h"
 #include "core/session/session.h"
 #include "core/session/session_table.h"
@@ -45,8 +46,10 @@ class SessionRoster : public SessionOwner {
   };
   struct ById {
     using is_transparent = void;
-    static const std::string& IdOf(const std::string& id) { return id; }
-    static const std::string& IdOf(const std::unique_ptr<Entry>& entry) { return entry->session->id(); }
+    static const CompactSessionId& IdOf(const CompactSessionId& id) { return id; }
+    static const CompactSessionId& IdOf(const std::unique_ptr<Entry>& entry) {
+      return entry->session->compact_id();
+    }
     template <typename A, typename B>
     bool operator()(const A& a, const B& b) const {
       return IdOf(a) < IdOf(b);
@@ -78,7 +81,7 @@ class SessionRoster : public SessionOwner {
   absl::Status NotFound(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // The first session whose id comes after `id`.
   Entries::const_iterator After(const std::string& id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
-    return entries_.upper_bound(id);
+    return entries_.upper_bound(CompactSessionId(id));
   }
   Entries::const_iterator end() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { return entries_.end(); }
 

@@ -11,7 +11,8 @@
 
 namespace gruserve {
 
-SessionState::SessionState(const LoadedModel* model, int64_t num_rows) : model_(model), num_rows_(num_rows) {
+SessionState::SessionState(const LoadedModel* model, int64_t num_rows)
+    : model_(model), num_rows_(static_cast<int32_t>(num_rows)) {
   if (num_rows == 1) {
     rows_.only = model_->slab().Allocate();
   } else {
@@ -22,7 +23,7 @@ SessionState::SessionState(const LoadedModel* model, int64_t num_rows) : model_(
 }
 
 SessionState::SessionState(SessionState&& other) noexcept
-    : model_(other.model_), num_rows_(std::exchange(other.num_rows_, 0)), rows_(other.rows_) {}
+    : model_(other.model_), rows_(other.rows_), num_rows_(std::exchange(other.num_rows_, 0)) {}
 
 SessionState::~SessionState() { Free(); }
 

@@ -56,11 +56,11 @@ class SessionState {
 
  private:
   const LoadedModel* model_;
-  int64_t num_rows_ = 0;
   union {
     float* only;   // Of a state of one row: most are.
     float** many;  // Of more: an array, owned.
   } rows_ = {nullptr};
+  int32_t num_rows_ = 0;
 };
 
 }  // namespace gruserve

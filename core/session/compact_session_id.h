@@ -26,7 +26,7 @@ class CompactSessionId {
   friend std::strong_ordering operator<=>(const CompactSessionId& a, const CompactSessionId& b);
 
  private:
-  using Minted = std::array<uint8_t, 16>;  // What its digits say.
+  using Minted = std::array<uint64_t, 2>;  // The numbers that its digits are.
   struct Chosen {
     std::unique_ptr<char[]> text;
     size_t size = 0;

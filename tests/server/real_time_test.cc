@@ -3,10 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/synchronization/blocking_counter.h"
 #include "tests/server/service_fixture.h"
 
 namespace gruserve::server {
@@ -84,6 +87,38 @@ TEST_F(RealTimeTest, ACallMayNameItsTenant) {
     status = stub->InferSequence(&contexts[1], sequence, &output);
     EXPECT_TRUE(status.ok()) << status.error_message();
   }
+}
+
+TEST_F(RealTimeTest, SequencesWaitInTheNameOfTheirTenant) {
+  constexpr int64_t kSteps = 80'000;  // So long that the others come meanwhile.
+  ServerOptions options = SuiteOptions();
+  options.tenant_header = "x-tenant";
+  options.max_queued_sequences = 4;
+  options.max_message_bytes = 16 << 20;
+  const InProcessServer shared(models().repository.root(), options);
+  const auto stub = v1::InferenceService::NewStub(shared.channel());
+  v1::InferSequenceRequest request;
+  request.mutable_model()->set_name("demo");
+  *request.mutable_input() = RawTensor({kSteps, 3}, std::vector<float>(3 * kSteps));
+  struct Call {
+    grpc::ClientContext context;
+    v1::InferSequenceResponse response;
+    std::string message;
+  };
+  std::vector<Call> calls(12);
+  absl::BlockingCounter ended(static_cast<int>(calls.size()));
+  for (Call& call : calls) {
+    call.context.AddMetadata("x-tenant", "acme");
+    stub->async()->InferSequence(&call.context, &request, &call.response,
+                                 [&call, &ended](const grpc::Status& status) {
+                                   call.message = status.error_message();
+                                   ended.DecrementCount();
+                                 });
+  }
+  ended.Wait();
+  // Those of nobody would be told that the queue is full.
+  const auto refused = [](const Call& call) { return call.message.starts_with("of tenant \"acme\""); };
+  EXPECT_TRUE(std::any_of(calls.begin(), calls.end(), refused)) << calls.back().message;
 }
 
 }  // namespace

@@ -6,46 +6,48 @@
 #include <cstring>
 #include <new>
 
+#include "absl/base/config.h"
 #include "core/base/rounding.h"
 
 namespace gruserve {
 namespace {
 
-constexpr int64_t kPage = int64_t{4} << 10;
 constexpr size_t kHugePage = size_t{2} << 20;
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef ABSL_HAVE_ADDRESS_SANITIZER
 constexpr bool kMapsLarge = false;  // Only around what malloc gives does it see a bad access.
 #else
 constexpr bool kMapsLarge = true;
 #endif
 
 // Zeros from Linux itself, which begin on a huge page: what malloc gives a second time lies in
-// small pages already. Null where there is no memory. REQUIRES: whole pages.
-void* MapPages(size_t bytes) {
-  void* const memory =
-      mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+// small pages already. Null where there is no memory. `mapped` is what is to be unmapped: `bytes`
+// and up to a huge page of addresses behind them, which nobody touches.
+void* MapZeros(size_t bytes, size_t* mapped) {
+  *mapped = bytes + kHugePage;
+  void* const memory = mmap(nullptr, *mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
-  auto* const begin = static_cast<char*>(memory);
-  const size_t before = kHugePage - reinterpret_cast<uintptr_t>(memory) % kHugePage;
-  munmap(begin, before);
-  if (before < kHugePage) munmap(begin + before + bytes, kHugePage - before);
+  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(memory) % kHugePage) % kHugePage;
+  if (before > 0) munmap(memory, before);
+  *mapped -= before;
+  void* const begin = static_cast<char*>(memory) + before;
   // Advice: nothing is lost where it is refused. The last part of a huge page stays small.
-  madvise(begin + before, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
-  return begin + before;
+  madvise(begin, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+  return begin;
 }
 
 }  // namespace
 
 AlignedBuffer::AlignedBuffer(int64_t size) : size_(size) {
-  const int64_t exact = size * static_cast<int64_t>(sizeof(float));
-  if (exact == 0) return;
-  const bool large = kMapsLarge && exact >= static_cast<int64_t>(kHugePage);
-  const auto bytes = static_cast<size_t>(RoundUp(exact, large ? kPage : int64_t{kAlignment}));
-  void* const memory = large ? MapPages(bytes) : std::aligned_alloc(kAlignment, bytes);
+  const auto bytes =
+      static_cast<size_t>(RoundUp(size * static_cast<int64_t>(sizeof(float)), int64_t{kAlignment}));
+  if (bytes == 0) return;
+  const bool large = kMapsLarge && bytes >= kHugePage;
+  size_t mapped = 0;
+  void* const memory = large ? MapZeros(bytes, &mapped) : std::aligned_alloc(kAlignment, bytes);
   if (memory == nullptr) throw std::bad_alloc();
   if (!large) std::memset(memory, 0, bytes);
-  data_ = {static_cast<float*>(memory), Free{large ? bytes : 0}};
+  data_ = {static_cast<float*>(memory), Free{mapped}};
 }
 
 void AlignedBuffer::Free::operator()(float* memory) const {

@@ -295,7 +295,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Follow Note(SessionActivity& activity, bool applied) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // There may be millions of sessions. So what is smaller than a word lies in what others leave
-  // of theirs (no_unique_address), and flags share a byte; CompactSessionIdTest has the sum.
+  // of theirs (no_unique_address), and flags share a byte; SessionTest has the sum.
 
   // Constant after construction.
   [[no_unique_address]] const CompactSessionId id_;

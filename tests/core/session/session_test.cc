@@ -1,6 +1,7 @@
 #include "core/session/session.h"
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -39,6 +40,12 @@ class SessionTest : public SessionFixture {
 
   std::shared_ptr<Session> session_;
 };
+
+// A block that malloc gives such an object has 8 bytes more, and ends at a multiple of 16.
+TEST_F(SessionTest, ItAndItsCountsFillABlockOf240Bytes) {
+  constexpr size_t kCounts = 16;  // Of std::make_shared.
+  EXPECT_LE(sizeof(Session) + kCounts + 8, 240u);
+}
 
 TEST_F(SessionTest, StepsChunksAndTheWholeSequenceAreBitEqual) {
   const std::vector<float> input = Input(9);

@@ -69,8 +69,9 @@ class SequenceTask {
   // Anyone may set it; looked at between slices.
   std::atomic<bool> cancelled = false;
 
-  // The executor's own, from Submit until done. Of tasks that run as one call, the
-  // first has them.
+  // The executor's own, from Submit until done.
+  SequenceTask* next_queued = nullptr;
+  // Of tasks that run as one call, the first has them.
   std::unique_ptr<JoinedCalls> joined;  // Null: it runs alone.
   std::unique_ptr<NetworkRun> run;
 };

@@ -57,7 +57,7 @@ SequenceQueue::Begun* SequenceQueue::NextBegun(int worker) {
   }
   const bool others_first = next != nullptr && !waiting_.empty() &&
                             static_cast<int64_t>(begun_.size()) < 2 * num_workers_ &&
-                            VirtualTime(**NextWaiting()) < VirtualTime(*next->task);
+                            shares_.VirtualTime(waiting_.next()) < VirtualTime(*next->task);
   return others_first ? nullptr : next;
 }
 
@@ -66,7 +66,7 @@ SequenceQueue::Turn SequenceQueue::Take(int worker) {
     begun->shared = begun->shared || (begun->last_worker != kNobody && begun->last_worker != worker);
     begun->last_worker = worker;
     begun->slow_worker = kNobody;
-    virtual_time_ = std::max(virtual_time_, VirtualTime(*begun->task));
+    shares_.Advance(shares_.Of(*begun->task));
     return {.task = begun->task, .run = begun->run, .slice = ClaimOf(begun->run, worker), .worker = worker};
   }
   // A call alone is done in less of a worker's time than with help.
@@ -76,15 +76,14 @@ SequenceQueue::Turn SequenceQueue::Take(int worker) {
   }
   SequenceTask* const task = JoinWaiting();
   begun_.push_back({.task = task});
-  const auto calls = static_cast<int64_t>(waiting_.size() + begun_.size());
+  const int64_t calls = waiting_.size() + static_cast<int64_t>(begun_.size());
   const int64_t parallelism = std::max<int64_t>(1, num_workers_ / calls);
   return {.task = task, .parallelism = parallelism, .worker = worker};
 }
 
 SequenceTask* SequenceQueue::TakeLone() {
-  SequenceTask* const task = waiting_.front();
-  waiting_.pop_front();
-  Leave(*task);
+  SequenceTask* const task = waiting_.PopFront();
+  shares_.Leave(shares_.Of(*task));
   return task;
 }
 
@@ -95,9 +94,9 @@ void SequenceQueue::SendHelpAway() {
 }
 
 void SequenceQueue::Push(SequenceTask* task) {
-  Tenant::Share& share = TenantOf(*task)->sequences;
-  if (share.waiting++ == 0) share.virtual_time = std::max(share.virtual_time, virtual_time_);
-  waiting_.push_back(task);
+  Tenant* const tenant = shares_.Of(*task);
+  shares_.Enter(tenant);
+  waiting_.Push(task, tenant);
 }
 
 absl::Status SequenceQueue::Admit(const SequenceTask& task, int64_t most) const {
@@ -112,44 +111,28 @@ absl::Status SequenceQueue::Admit(const SequenceTask& task, int64_t most) const 
                    " sequences wait; the server's queue has ", left, " places left, which are for others"));
 }
 
-std::deque<SequenceTask*>::iterator SequenceQueue::NextWaiting() {
-  // The first of equals: with one tenant, the oldest.
-  return std::min_element(
-      waiting_.begin(), waiting_.end(),
-      [this](const SequenceTask* a, const SequenceTask* b) { return VirtualTime(*a) < VirtualTime(*b); });
-}
-
 void SequenceQueue::Charge(const SequenceTask& task, absl::Duration ran) {
-  const auto charge = [this](const SequenceTask& each, absl::Duration part) {
-    Tenant* const tenant = TenantOf(each);
-    tenant->sequences.virtual_time += absl::ToInt64Nanoseconds(part / tenant->weight);
-  };
-  if (task.joined == nullptr) return charge(task, ran);
+  if (task.joined == nullptr) return shares_.Charge(shares_.Of(task), ran);
   int64_t rows = 0;
   for (const SequenceTask* each : task.joined->tasks()) rows += each->call.batch_size;
-  for (const SequenceTask* each : task.joined->tasks()) charge(*each, ran * each->call.batch_size / rows);
+  for (const SequenceTask* each : task.joined->tasks()) {
+    shares_.Charge(shares_.Of(*each), ran * each->call.batch_size / rows);
+  }
 }
 
 SequenceTask* SequenceQueue::JoinWaiting() {
-  const auto next = NextWaiting();
-  SequenceTask* const first = *next;
-  virtual_time_ = std::max(virtual_time_, VirtualTime(*first));
-  waiting_.erase(next);
+  shares_.Advance(waiting_.next());
+  SequenceTask* const first = waiting_.PopFront();
   std::vector<SequenceTask*> tasks = {first};
   int64_t rows = first->call.batch_size;
   // Its tenant's own before those of others, who would get more than their share.
-  for (const bool own : {true, false}) {
-    std::erase_if(waiting_, [&](SequenceTask* each) {
-      const bool joins =
-          (TenantOf(*each) == TenantOf(*first)) == own && JoinedCalls::Fit(*first, rows, *each);
-      if (joins) {
-        tasks.push_back(each);
-        rows += each->call.batch_size;
-      }
-      return joins;
-    });
-  }
-  for (const SequenceTask* task : tasks) Leave(*task);
+  waiting_.TakeIf(shares_.Of(*first), [&](SequenceTask* each) {
+    if (!JoinedCalls::Fit(*first, rows, *each)) return false;
+    tasks.push_back(each);
+    rows += each->call.batch_size;
+    return true;
+  });
+  for (const SequenceTask* task : tasks) shares_.Leave(shares_.Of(*task));
   tasks_begun_ += static_cast<int64_t>(tasks.size());
   if (tasks.size() > 1) first->joined = std::make_unique<JoinedCalls>(std::move(tasks));
   return first;

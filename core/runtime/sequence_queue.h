@@ -23,7 +23,6 @@
 #define GRUSERVE_CORE_RUNTIME_SEQUENCE_QUEUE_H_
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -32,7 +31,8 @@
 #include "absl/time/time.h"
 #include "core/network/network_run.h"
 #include "core/runtime/executor.h"
-#include "core/runtime/tenant.h"
+#include "core/runtime/fair_queue.h"
+#include "core/runtime/tenant_shares.h"
 
 namespace gruserve {
 
@@ -53,7 +53,7 @@ class SequenceQueue {
   explicit SequenceQueue(int64_t num_workers) : num_workers_(num_workers) {}
 
   // Tasks waiting or begun.
-  int64_t size() const { return static_cast<int64_t>(waiting_.size()) + tasks_begun_; }
+  int64_t size() const { return waiting_.size() + tasks_begun_; }
   void Push(SequenceTask* task);
   // ResourceExhausted where no more than `most` tasks may wait or be begun and `task` would be
   // one too many, or one too many of its tenant's.
@@ -104,15 +104,10 @@ class SequenceQueue {
   };
   static constexpr int kNobody = -1;
 
-  Tenant* TenantOf(const SequenceTask& task) { return task.tenant != nullptr ? task.tenant : &nobody_; }
-  int64_t VirtualTime(const SequenceTask& task) { return TenantOf(task)->sequences.virtual_time; }
+  int64_t VirtualTime(const SequenceTask& task) { return shares_.VirtualTime(shares_.Of(task)); }
   // A sequence with a slice for `worker`; null where there is none, or where a tenant that has
   // had less waits to begin.
   Begun* NextBegun(int worker);
-  // Whose turn it is to begin. REQUIRES: one waits.
-  std::deque<SequenceTask*>::iterator NextWaiting();
-  // Counts as waiting no more.
-  void Leave(const SequenceTask& task) { --TenantOf(task)->sequences.waiting; }
   // Counts a worker's time for `task`, and those that joined it, against their tenants.
   void Charge(const SequenceTask& task, absl::Duration ran);
   // Takes the task whose turn it is, with others that fit to it.
@@ -131,9 +126,8 @@ class SequenceQueue {
   const int64_t num_workers_;
   int64_t skip_columns_ = 0;  // So many slices that could be of columns.
   int64_t next_skip_ = kFirstSkip;
-  Tenant nobody_;             // Whose tasks name no tenant.
-  int64_t virtual_time_ = 0;  // Where a tenant starts that has something to do again.
-  std::deque<SequenceTask*> waiting_;
+  TenantShares shares_{&Tenant::sequences};
+  FairQueue<SequenceTask> waiting_{&shares_};
   std::vector<Begun> begun_;  // Oldest first.
   int64_t tasks_begun_ = 0;   // With those that joined one.
 };

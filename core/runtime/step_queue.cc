@@ -35,7 +35,7 @@ StepQueue::ModelQueue* StepQueue::QueueOf(const LoadedModel* model) {
   std::unique_ptr<ModelQueue>& queue = queue_of_[model];
   if (queue == nullptr) {
     if (spare_.empty()) {
-      queue = std::make_unique<ModelQueue>();
+      queue = std::make_unique<ModelQueue>(&shares_);
     } else {
       queue = std::move(spare_.back());
       spare_.pop_back();
@@ -47,9 +47,8 @@ StepQueue::ModelQueue* StepQueue::QueueOf(const LoadedModel* model) {
 
 void StepQueue::Push(StepTask* task) {
   ModelQueue* queue = QueueOf(task->model);
-  Tenant* const tenant = TenantOf(task);
-  Tenant::Share& share = tenant->steps;
-  if (share.waiting++ == 0) share.virtual_time = std::max(share.virtual_time, virtual_time_);
+  Tenant* const tenant = shares_.Of(*task);
+  shares_.Enter(tenant);
   if (task->due != absl::InfiniteFuture()) {
     PushHeap(&queue->by_due, task, LaterDue);
   } else if (task->deadline != absl::InfiniteFuture()) {
@@ -90,7 +89,7 @@ std::vector<StepQueue::ModelQueue*>::const_iterator StepQueue::NextTurn() const 
     return queue->by_due.empty() ? absl::InfiniteFuture() : queue->by_due.front()->due;
   };
   const auto served = [this](const ModelQueue* queue) {
-    return queue->in_order.empty() ? virtual_time_ : queue->in_order.next_virtual_time();
+    return queue->in_order.empty() ? shares_.virtual_time() : shares_.VirtualTime(queue->in_order.next());
   };
   return std::min_element(turns_.begin(), turns_.end(), [&](const ModelQueue* a, const ModelQueue* b) {
     return due(a) != due(b) ? due(a) < due(b) : served(a) < served(b);
@@ -106,10 +105,9 @@ StepQueue::ModelQueue* StepQueue::TakeTurn() {
 }
 
 void StepQueue::Charge(StepTask* task) {
-  Tenant* const tenant = TenantOf(task);
-  --tenant->steps.waiting;
-  const int64_t row = absl::ToInt64Nanoseconds(task->model->step_costs().row_in_largest_batch());
-  tenant->steps.virtual_time += std::max<int64_t>(row * Rows(task) / tenant->weight, 1);
+  Tenant* const tenant = shares_.Of(*task);
+  shares_.Leave(tenant);
+  shares_.Charge(tenant, task->model->step_costs().row_in_largest_batch() * Rows(task));
 }
 
 void StepQueue::Take(int workers, std::vector<StepTask*>* batch) {
@@ -117,7 +115,7 @@ void StepQueue::Take(int workers, std::vector<StepTask*>* batch) {
   const int64_t share =
       std::max(queue->model->step_costs().worthwhile_rows(), CeilDivide(queue->rows, workers));
   const int64_t most = std::min(share, BucketSet::kMaxBatchSize);
-  if (!queue->in_order.empty()) virtual_time_ = std::max(virtual_time_, queue->in_order.next_virtual_time());
+  if (!queue->in_order.empty()) shares_.Advance(queue->in_order.next());
   int64_t rows = 0;
   // Whether a task with so many rows may come along.
   const auto fits = [&](const StepTask* task, int64_t limit) {

@@ -4,13 +4,11 @@
 //   a step with a due time goes before all others, the nearest first, and so does
 //   its model: who admits such steps must not admit too many;
 //   the nearest deadlines come next, in up to half of what is left of a batch;
-//   the rest is dealt out fairly among tenants, within a model and between models:
-//   start-time fair queueing (Goyal, Vin, Cheng 1996), where a step is as long as
-//   its rows are in the largest batch.
-// A second worker
-// joins a model only for as many rows as are worth one: fewer wait for the worker
-// that runs the model now, and make its next batch larger, since a row in a batch
-// costs a fraction of a row alone.
+//   the rest is dealt out fairly among tenants (tenant_shares.h), within a model and
+//   between models, where a step is as long as its rows are in the largest batch.
+// A second worker joins a model only for as many rows as are worth one: fewer wait for
+// the worker that runs the model now, and make its next batch larger, since a row in a
+// batch costs a fraction of a row alone.
 //
 // Not thread-safe: the pool's lock guards it. Owns no tasks.
 
@@ -24,7 +22,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "core/runtime/executor.h"
 #include "core/runtime/fair_queue.h"
-#include "core/runtime/tenant.h"
+#include "core/runtime/tenant_shares.h"
 
 namespace gruserve {
 
@@ -54,10 +52,12 @@ class StepQueue {
  private:
   // The steps of one model. In `turns_` while a batch of it may be taken.
   struct ModelQueue {
+    explicit ModelQueue(const TenantShares* shares) : in_order(shares) {}
+
     const LoadedModel* model = nullptr;
     std::vector<StepTask*> by_due;       // A heap, nearest first.
     std::vector<StepTask*> by_deadline;  // A heap, nearest first.
-    FairQueue in_order;
+    FairQueue<StepTask> in_order;
     int64_t rows = 0;
     int running = 0;  // Workers that run it.
     bool has_turn = false;
@@ -65,7 +65,6 @@ class StepQueue {
     bool empty() const { return in_order.empty() && by_deadline.empty() && by_due.empty(); }
   };
 
-  Tenant* TenantOf(StepTask* task) { return task->tenant != nullptr ? task->tenant : &nobody_; }
   ModelQueue* QueueOf(const LoadedModel* model);
   // Gives it a turn, where there is a batch to take.
   void Settle(ModelQueue* queue);
@@ -77,8 +76,7 @@ class StepQueue {
   void Charge(StepTask* task);
 
   int64_t waiting_rows_ = 0;  // Of all models.
-  Tenant nobody_;             // Whose steps name no tenant.
-  int64_t virtual_time_ = 0;  // Where a tenant starts that has something to do again.
+  TenantShares shares_{&Tenant::steps};
   std::vector<ModelQueue*> turns_;
   // Only models with steps that wait or run, so that an unloaded one leaves no trace.
   absl::flat_hash_map<const LoadedModel*, std::unique_ptr<ModelQueue>> queue_of_;

@@ -5,6 +5,8 @@
 #ifndef GRUSERVE_CORE_RUNTIME_TASK_QUEUE_H_
 #define GRUSERVE_CORE_RUNTIME_TASK_QUEUE_H_
 
+#include <cstdint>
+
 namespace gruserve {
 
 template <typename Node>
@@ -23,6 +25,23 @@ class TaskQueue {
     Node* node = head_;
     head_ = node->next_queued;
     return node;
+  }
+
+  // Offers `wants` each in turn, takes out those it says yes to, and answers how many.
+  template <typename Wants>
+  int64_t TakeIf(Wants wants) {
+    TaskQueue kept;
+    int64_t taken = 0;
+    while (!empty()) {
+      Node* const node = PopFront();
+      if (wants(node)) {
+        ++taken;
+      } else {
+        kept.PushBack(node);
+      }
+    }
+    *this = kept;
+    return taken;
   }
 
  private:

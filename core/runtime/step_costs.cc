@@ -17,10 +17,11 @@ constexpr int kRuns = 4;
 constexpr int64_t kSequenceSteps = 32;
 // A model whose step costs more is not one for short sequences.
 constexpr absl::Duration kLongStep = absl::Microseconds(50);
-// A row in a worthwhile batch costs at most so much of one in the largest.
-constexpr double kEfficient = 1.25;
+// A row in a worthwhile batch costs at most so much of one in the largest; or the batch
+// is half of the largest.
+constexpr double kEfficient = 1.1;
 // Several times what it takes to wake a sleeping thread.
-constexpr absl::Duration kWorthWaking = absl::Microseconds(100);
+constexpr absl::Duration kWorthWaking = absl::Microseconds(50);
 
 // By this thread: what it waited for a processor, as a loading one does, counts for nothing.
 absl::Duration ComputedSoFar() {
@@ -29,15 +30,13 @@ absl::Duration ComputedSoFar() {
   return absl::DurationFromTimespec(computed);
 }
 
+// Runs it, and takes note of what it cost where that is less than before.
 template <typename Run>
-absl::StatusOr<absl::Duration> Fastest(Run run) {
-  absl::Duration fastest = absl::InfiniteDuration();
-  for (int i = 0; i < kRuns; ++i) {
-    const absl::Duration begin = ComputedSoFar();
-    GRUSERVE_RETURN_IF_ERROR(run());
-    fastest = std::min(fastest, ComputedSoFar() - begin);
-  }
-  return fastest;
+absl::Status NoteFaster(Run run, absl::Duration* fastest) {
+  const absl::Duration begin = ComputedSoFar();
+  GRUSERVE_RETURN_IF_ERROR(run());
+  *fastest = std::min(*fastest, ComputedSoFar() - begin);
+  return absl::OkStatus();
 }
 
 // A step of it.
@@ -54,7 +53,10 @@ absl::StatusOr<absl::Duration> MeasureLoneSequence(NetworkReplica& replica) {
                           .output = output.data(),
                           .output_time_stride = network.output_size(),
                           .states = states};
-  GRUSERVE_ASSIGN_OR_RETURN(const absl::Duration fastest, Fastest([&] { return replica.RunSequence(call); }));
+  absl::Duration fastest = absl::InfiniteDuration();
+  for (int i = 0; i < kRuns; ++i) {
+    GRUSERVE_RETURN_IF_ERROR(NoteFaster([&] { return replica.RunSequence(call); }, &fastest));
+  }
   return fastest / kSequenceSteps;
 }
 
@@ -67,7 +69,8 @@ StepCosts::StepCosts(std::vector<Point> points)
       worthwhile_rows_(points_.back().rows) {
   for (const Point& point : points_) {
     const absl::Duration efficient = row_in_largest_batch_ * kEfficient * static_cast<double>(point.rows);
-    if (point.cost < kWorthWaking || point.cost > efficient) continue;
+    const bool small = 2 * point.rows < points_.back().rows;
+    if (point.cost < kWorthWaking || (small && point.cost > efficient)) continue;
     worthwhile_rows_ = point.rows;
     return;
   }
@@ -85,10 +88,15 @@ absl::StatusOr<StepCosts> StepCosts::Measure(NetworkReplica& replica) {
     rows.push_back({input.data(), states.data() + i * state_size, nullptr});
   std::vector<Point> points;
   for (int64_t count = 1;; count = std::min(2 * count, largest)) {
-    const std::span<const StepRow> batch(rows.data(), static_cast<size_t>(count));
-    GRUSERVE_ASSIGN_OR_RETURN(const absl::Duration cost, Fastest([&] { return replica.RunSteps(batch); }));
-    points.push_back({count, cost});
+    points.push_back({count, absl::InfiniteDuration()});
     if (count == largest) break;
+  }
+  // One after the other, and again: what disturbs for a while disturbs all of them.
+  for (int i = 0; i < kRuns; ++i) {
+    for (Point& point : points) {
+      const std::span<const StepRow> batch(rows.data(), static_cast<size_t>(point.rows));
+      GRUSERVE_RETURN_IF_ERROR(NoteFaster([&] { return replica.RunSteps(batch); }, &point.cost));
+    }
   }
   StepCosts costs(std::move(points));
   if (costs.Of(1) <= kLongStep) {

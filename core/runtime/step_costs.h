@@ -49,8 +49,8 @@ class StepCosts {
     return points_.empty() ? absl::InfiniteDuration() : points_.back().cost;
   }
 
-  // Rows from which a batch is worth waking a worker for: a row costs little more
-  // than in the largest batch, and the whole much more than the waking.
+  // Rows from which a batch is worth a second worker: a row costs little more than in
+  // the largest batch, or they are half of it, and the whole much more than a waking.
   int64_t worthwhile_rows() const { return worthwhile_rows_; }
 
   const std::vector<Point>& points() const { return points_; }

@@ -26,10 +26,12 @@ TEST(StepCostsTest, ASequenceCostsItsSteps) {
 
 TEST(StepCostsTest, ABatchIsWorthAWorkerWhereARowIsCheapAndTheWholeIsLong) {
   // Bound by memory: a row alone costs as much as sixteen.
-  EXPECT_EQ(StepCosts({Point(1, 600), Point(4, 700), Point(16, 1000), Point(64, 3300)}).worthwhile_rows(),
-            16);
+  EXPECT_EQ(StepCosts({Point(1, 600), Point(4, 700), Point(16, 900), Point(64, 3300)}).worthwhile_rows(), 16);
   // Cheap rows from four on, but only 32 of them outlast a wake-up.
   EXPECT_EQ(StepCosts({Point(1, 15), Point(4, 20), Point(32, 114), Point(64, 227)}).worthwhile_rows(), 32);
+  // A row costs less and less: two halves are two workers' all the same.
+  EXPECT_EQ(StepCosts({Point(1, 900), Point(16, 1700), Point(32, 2700), Point(64, 4300)}).worthwhile_rows(),
+            32);
   // Nothing is worth it.
   EXPECT_EQ(StepCosts({Point(1, 1), Point(64, 18)}).worthwhile_rows(), 64);
 }

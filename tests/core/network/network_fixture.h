@@ -3,9 +3,9 @@
 #ifndef GRUSERVE_TESTS_CORE_NETWORK_NETWORK_FIXTURE_H_
 #define GRUSERVE_TESTS_CORE_NETWORK_NETWORK_FIXTURE_H_
 
-#include <cmath>
 #include <cstdint>
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +13,7 @@
 #include "core/network/network_replica.h"
 #include "core/network/network_run.h"
 #include "tests/support/reference_network.h"
+#include "tests/support/sequence_arrays.h"
 
 namespace gruserve {
 
@@ -118,56 +119,18 @@ inline const NetworkForm kForms[] = {
     {"OneHot", BuildOneHot},
 };
 
-// A call with its own arrays: input [T, B, I], output [T, B, O], states row after row.
-// Where an input must be an index, it is one.
-struct NetworkCall {
-  NetworkCall(const Network& called, int64_t steps, int64_t batch, uint32_t seed)
-      : network(called), time_steps(steps), batch_size(batch) {
+// A call on a network. Where an input must be an index, it is one.
+struct NetworkCall : CallArrays {
+  NetworkCall(const Network& network, int64_t steps, int64_t batch, uint32_t seed)
+      : CallArrays({network.input_size(), network.output_size(), network.state_size()}, steps, batch, seed) {
     std::mt19937 random(seed);
-    input = RandomFloats(random, steps * batch * network.input_size());
     for (const IndexFeature& index : network.index_features()) {
       for (int64_t row = 0; row < steps * batch; ++row) {
         float& value = input[static_cast<size_t>(row * network.input_size() + index.feature)];
         value = static_cast<float>(random() % static_cast<uint32_t>(index.size));
       }
     }
-    h_0 = RandomFloats(random, batch * network.state_size());
-    output.assign(static_cast<size_t>(steps * batch * network.output_size()), NAN);
-    Reset();
   }
-
-  void Reset() {
-    states = h_0;
-    rows.clear();
-    for (int64_t b = 0; b < batch_size; ++b) rows.push_back(states.data() + b * network.state_size());
-  }
-
-  SequenceCall call() {
-    return {.time_steps = time_steps,
-            .batch_size = batch_size,
-            .input = input.data(),
-            .input_time_stride = batch_size * network.input_size(),
-            .input_batch_stride = network.input_size(),
-            .output = output.data(),
-            .output_time_stride = batch_size * network.output_size(),
-            .output_batch_stride = network.output_size(),
-            .lengths = lengths,
-            .states = rows};
-  }
-
-  const float* OutputAt(int64_t t, int64_t b) const {
-    return output.data() + (t * batch_size + b) * network.output_size();
-  }
-
-  const Network& network;
-  int64_t time_steps;
-  int64_t batch_size;
-  std::vector<int64_t> lengths;
-  std::vector<float> input;
-  std::vector<float> h_0;
-  std::vector<float> output;
-  std::vector<float> states;
-  std::vector<float*> rows;
 };
 
 }  // namespace gruserve

@@ -5,6 +5,7 @@
 #define GRUSERVE_CORE_ENGINE_DNNL_COMPAT_H_
 
 #include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
 
 namespace gruserve {
 
@@ -124,6 +125,28 @@ inline auto MakeSoftmaxDesc(const dnnl::engine& engine, const dnnl::memory::desc
 #else
   return dnnl::softmax_v2_forward::primitive_desc(
       dnnl::softmax_v2_forward::desc(kPropKind, kAlgorithm, data, data, 1), attr, engine);
+#endif
+}
+
+// Of a layout in blocks: how far apart the blocks lie along each dimension, and which
+// dimensions each block has inside, of which sizes, the outermost first.
+struct LayoutBlocks {
+  dnnl::memory::dims strides;
+  dnnl::memory::dims inner_sizes;
+  dnnl::memory::dims inner_dimensions;
+};
+
+// Nothing where the layout is another, known to oneDNN alone.
+inline std::optional<LayoutBlocks> BlocksOf(const dnnl::memory::desc& layout) {
+#if DNNL_VERSION_MAJOR >= 3
+  if (layout.get_format_kind() != dnnl::memory::format_kind::blocked) return std::nullopt;
+  return LayoutBlocks{layout.get_strides(), layout.get_inner_blks(), layout.get_inner_idxs()};
+#else
+  if (layout.data.format_kind != dnnl_blocked) return std::nullopt;
+  const dnnl_blocking_desc_t& blocks = layout.data.format_desc.blocking;
+  return LayoutBlocks{{blocks.strides, blocks.strides + layout.data.ndims},
+                      {blocks.inner_blks, blocks.inner_blks + blocks.inner_nblks},
+                      {blocks.inner_idxs, blocks.inner_idxs + blocks.inner_nblks}};
 #endif
 }
 

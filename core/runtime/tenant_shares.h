@@ -22,7 +22,7 @@ class TenantShares {
   // `kind`: &Tenant::steps or &Tenant::sequences.
   explicit TenantShares(Tenant::Share Tenant::*kind) : kind_(kind) {}
 
-  // Its own tenants refer to it.
+  // Of() hands out a pointer into it.
   TenantShares(const TenantShares&) = delete;
   TenantShares& operator=(const TenantShares&) = delete;
 

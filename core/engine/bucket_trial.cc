@@ -7,7 +7,9 @@
 #include <random>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/aligned_buffer.h"
+#include "core/base/bf16.h"
 #include "core/base/rounding.h"
 #include "core/base/status_macros.h"
 #include "core/engine/gru_layer_weights.h"
@@ -38,6 +40,8 @@ constexpr int64_t kInputRows = 257;  // Random input rows, used in turn.
 // one of ten thousands.
 constexpr int64_t kValuesCompared = 8192;
 constexpr int64_t kBf16ValuesCompared = 65536;
+// How far a step in bf16 may be from the same in f32: rounding an output takes 1/512 at most.
+constexpr float kBf16Tolerance = 1.0F / 128;
 constexpr int64_t kMaxRounds = 256;  // Of drawing numbers: enough for the tiniest layers.
 
 bool SliceFits(const GruLayerShape& shape, int64_t rows) {
@@ -67,10 +71,12 @@ class BucketTrial {
         values_compared_(shape.dtype == ComputeDtype::kBf16 ? kBf16ValuesCompared : kValuesCompared) {}
 
   absl::StatusOr<std::vector<Bucket>> Run() {
-    const float bound = 1.0F / std::sqrt(static_cast<float>(shape_.hidden_size));
-    GRUSERVE_ASSIGN_OR_RETURN(weights_, LayOutWeights(shape_, RandomWeights(random_, shape_.input_size,
-                                                                            shape_.hidden_size, bound)));
+    std::mt19937 same_numbers = random_;
+    GRUSERVE_ASSIGN_OR_RETURN(weights_, LayOutWeights(shape_, DrawWeights(random_)));
     GRUSERVE_RETURN_IF_ERROR(ChooseSteps());
+    if (shape_.dtype == ComputeDtype::kBf16) {
+      GRUSERVE_RETURN_IF_ERROR(CompareWithF32(DrawWeights(same_numbers)));
+    }
     GRUSERVE_RETURN_IF_ERROR(TryLoneRow());
     for (const Candidate& step : steps_) {
       if (step.equal) equal_.push_back(step.bucket);
@@ -83,6 +89,11 @@ class BucketTrial {
   }
 
  private:
+  GruLayerWeights DrawWeights(std::mt19937& random) const {
+    const float bound = 1.0F / std::sqrt(static_cast<float>(shape_.hidden_size));
+    return RandomWeights(random, shape_.input_size, shape_.hidden_size, bound);
+  }
+
   void DrawNumbers() {
     inputs_ = RandomBuffer(random_, kInputRows * shape_.input_size, 1.0F);
     states_ = RandomBuffer(random_, kMaxRows * shape_.hidden_size, 1.0F);
@@ -199,6 +210,36 @@ class BucketTrial {
     return expected;
   }
 
+  // Equal bits may be equally wrong: steps in bf16, of numbers that it holds, against those
+  // of f32. `weights`: the trial's, plain.
+  absl::Status CompareWithF32(GruLayerWeights weights) {
+    GruLayerShape shape = shape_;
+    shape.dtype = ComputeDtype::kF32;
+    DrawNumbers();
+    for (AlignedBuffer* const numbers : {&weights.weights_layer, &weights.weights_iter, &inputs_, &states_}) {
+      RoundInBf16(numbers->data(), numbers->size(), numbers->data());
+    }
+    GRUSERVE_ASSIGN_OR_RETURN(weights, LayOutWeights(shape, std::move(weights)));
+    GRUSERVE_ASSIGN_OR_RETURN(LayerKernel kernel, LayerKernel::Create(shape, {1, kMaxRows}));
+    Scratchpad scratchpad(kernel.scratchpad_bytes());
+    AlignedBuffer exact(kMaxRows * shape.hidden_size);
+    GRUSERVE_RETURN_IF_ERROR(kernel.Run({.weights = &weights,
+                                         .src_layer = inputs_.data(),
+                                         .src_iter = states_.data(),
+                                         .dst_layer = exact.data(),
+                                         .scratchpad = scratchpad.data()}));
+    Candidate& step = *std::find_if(steps_.begin(), steps_.end(),
+                                    [](const Candidate& candidate) { return candidate.equal; });
+    const int64_t batch = step.bucket.batch_size;
+    AlignedBuffer rounded(exact.size());
+    for (int64_t row = 0; row + batch <= kMaxRows; row += batch) {
+      GRUSERVE_ASSIGN_OR_RETURN(const AlignedBuffer dst, RunBucket(step, {.first = row}, 0, states_.data()));
+      std::memcpy(rounded.data() + row * shape.hidden_size, dst.data(), FloatBytes(dst.size()));
+    }
+    const auto computed = static_cast<size_t>(kMaxRows / batch * batch * shape.hidden_size);
+    return CheckBf16Step(shape, exact.span().first(computed), rounded.span().first(computed));
+  }
+
   // Where the primitive of one row is not equal to the others, products may be.
   absl::Status TryLoneRow() {
     if (!LoneRow::Fits(shape_) || (steps_.front().bucket.batch_size == 1 && steps_.front().equal)) {
@@ -291,6 +332,18 @@ class BucketTrial {
 };
 
 }  // namespace
+
+absl::Status CheckBf16Step(const GruLayerShape& shape, std::span<const float> exact,
+                           std::span<const float> rounded) {
+  for (size_t i = 0; i < exact.size(); ++i) {
+    if (std::abs(rounded[i] - exact[i]) <= kBf16Tolerance) continue;
+    return absl::InternalError(absl::StrCat("oneDNN computes bf16 wrongly here: a step of input_size ",
+                                            shape.input_size, ", hidden_size ", shape.hidden_size, " gave ",
+                                            rounded[i], ", expected ", exact[i], " within ", kBf16Tolerance,
+                                            "; serve the model with compute_dtype f32"));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::vector<Bucket>> FindEqualBuckets(const GruLayerShape& shape) {
   const SingleOmpThread single_thread;

@@ -35,16 +35,6 @@ constexpr std::array<int, kSlots> kDnnlArgs = {
     DNNL_ARG_SRC_LAYER, DNNL_ARG_SRC_ITER,  DNNL_ARG_WEIGHTS_LAYER, DNNL_ARG_WEIGHTS_ITER,
     DNNL_ARG_BIAS,      DNNL_ARG_DST_LAYER, DNNL_ARG_SCRATCHPAD};
 
-// oneDNN 3.7.2 gets the second row of such a layer wrong.
-absl::Status CheckIsComputedRightly(const GruLayerShape& shape) {
-  const bool wrong = DNNL_VERSION_MAJOR >= 3 && shape.dtype == ComputeDtype::kBf16 &&
-                     shape.cell_kind == CellKind::kResetBefore && shape.hidden_size == 1;
-  if (!wrong) return absl::OkStatus();
-  return absl::UnimplementedError(
-      "compute_dtype is bf16, and oneDNN 3 computes a GRU of hidden_size 1 that resets before the product "
-      "(linear_before_reset 0) wrongly: serve the model with compute_dtype f32");
-}
-
 int64_t Aligned(int64_t bytes) { return RoundUp(bytes, AlignedBuffer::kAlignment); }
 
 }  // namespace
@@ -113,7 +103,6 @@ GruPrimitive& GruPrimitive::operator=(GruPrimitive&&) noexcept = default;
 GruPrimitive::~GruPrimitive() = default;
 
 absl::StatusOr<GruPrimitive> GruPrimitive::Create(const GruLayerShape& shape, const Bucket& bucket) {
-  GRUSERVE_RETURN_IF_ERROR(CheckIsComputedRightly(shape));
   std::unique_ptr<Rep> rep;
   GRUSERVE_RETURN_IF_ERROR(CatchDnnlError(
       absl::StrCat("cannot make a GRU primitive of input_size ", shape.input_size, ", hidden_size ",

@@ -111,10 +111,8 @@ TEST(GruPrimitiveTest, Bf16UsesEveryWeight) {
         SCOPED_TRACE(testing::Message() << "cell kind " << static_cast<int>(kind) << ", input_size " << input
                                         << ", hidden_size " << hidden);
         const GruLayerShape shape{.cell_kind = kind, .input_size = input, .hidden_size = hidden};
-        if (!GruPrimitive::Create(WithDtype(shape, ComputeDtype::kBf16), {1, 2}).ok()) {
-          EXPECT_TRUE(hidden == 1 && kind == CellKind::kResetBefore && DNNL_VERSION_MAJOR >= 3);
-          continue;
-        }
+        // Which 3.7.2 gets wrong whatever the weights: bucket_trial_test.cc.
+        if (kind == CellKind::kResetBefore && hidden == 1) continue;
         const std::vector<float> exact = StepOfTwoRows(shape, 5);
         // In ResetBefore the reset state is rounded too, before up to 65 products.
         EXPECT_THAT(StepOfTwoRows(WithDtype(shape, ComputeDtype::kBf16), 5),
@@ -169,19 +167,6 @@ TEST(GruPrimitiveTest, BucketThatNeedsItsOwnWeightsIsFailedPrecondition) {
   } else {
     EXPECT_EQ(lone.code(), absl::StatusCode::kFailedPrecondition);
     EXPECT_THAT(std::string(lone.message()), HasSubstr("time_steps 1, batch_size 1 would need a copy"));
-  }
-}
-
-TEST(GruPrimitiveTest, WhatOneDnnComputesWronglyIsUnimplemented) {
-  if (!CheckProcessorHas(ComputeDtype::kBf16).ok()) return;  // Refused before: compute_dtype_test.cc.
-  const GruLayerShape shape{
-      .cell_kind = CellKind::kResetBefore, .input_size = 8, .hidden_size = 1, .dtype = ComputeDtype::kBf16};
-  const absl::Status status = GruPrimitive::Create(shape, {1, 2}).status();
-  if (DNNL_VERSION_MAJOR >= 3) {
-    EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
-    EXPECT_THAT(std::string(status.message()), HasSubstr("hidden_size 1"));
-  } else {
-    EXPECT_TRUE(status.ok()) << status;
   }
 }
 

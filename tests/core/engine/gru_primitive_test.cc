@@ -14,6 +14,7 @@
 #include "core/engine/dnnl_status.h"
 #include "core/engine/kernel_table.h"
 #include "core/engine/omp_threads.h"
+#include "core/engine/random_buffer.h"
 #include "core/engine/scratchpad.h"
 
 namespace gruserve {
@@ -74,24 +75,17 @@ GruLayerShape WithDtype(GruLayerShape shape, ComputeDtype dtype) {
   return shape;
 }
 
-// What a layer answers for two rows, all numbers drawn from `seed` and held by a bf16.
+// What a layer answers for two rows: numbers drawn from `seed` that bf16 holds, but the bias.
 std::vector<float> StepOfTwoRows(const GruLayerShape& shape, uint32_t seed) {
   std::mt19937 random(seed);
-  const auto drawn = [&](int64_t size) {
-    AlignedBuffer buffer(size);
-    std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
-    for (float& value : buffer.span()) value = uniform(random);
-    RoundInBf16(buffer.data(), size, buffer.data());
-    return buffer;
-  };
   const int64_t input = shape.input_size;
   const int64_t hidden = shape.hidden_size;
-  GruLayerWeights plain{.input_size = input,
-                        .hidden_size = hidden,
-                        .weights_layer = drawn(input * 3 * hidden),
-                        .weights_iter = drawn(hidden * 3 * hidden),
-                        .bias = drawn(4 * hidden)};
-  const AlignedBuffer x = drawn(2 * input), h = drawn(2 * hidden);
+  GruLayerWeights plain = RandomWeights(random, input, hidden, 1.0F);
+  AlignedBuffer x = RandomBuffer(random, 2 * input, 1.0F);
+  AlignedBuffer h = RandomBuffer(random, 2 * hidden, 1.0F);
+  for (AlignedBuffer* const numbers : {&plain.weights_layer, &plain.weights_iter, &x, &h}) {
+    RoundInBf16(numbers->data(), numbers->size(), numbers->data());
+  }
   const GruLayerWeights weights = LayOutWeights(shape, std::move(plain)).value();
   KernelTable table = KernelTable::Create(shape, {{Bucket{1, 2}}}).value();
   Scratchpad scratchpad(table.scratchpad_bytes());

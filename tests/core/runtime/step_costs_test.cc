@@ -28,7 +28,7 @@ TEST(StepCostsTest, ABatchIsWorthAWorkerWhereARowIsCheapAndTheWholeIsLong) {
   // Bound by memory: a row alone costs as much as sixteen.
   EXPECT_EQ(StepCosts({Point(1, 600), Point(4, 700), Point(16, 900), Point(64, 3300)}).worthwhile_rows(), 16);
   // Cheap rows from four on, but only 32 of them outlast a wake-up.
-  EXPECT_EQ(StepCosts({Point(1, 15), Point(4, 20), Point(32, 114), Point(64, 227)}).worthwhile_rows(), 32);
+  EXPECT_EQ(StepCosts({Point(1, 6), Point(4, 15), Point(32, 114), Point(64, 227)}).worthwhile_rows(), 32);
   // A row costs less and less: two halves are two workers' all the same.
   EXPECT_EQ(StepCosts({Point(1, 900), Point(16, 1700), Point(32, 2700), Point(64, 4300)}).worthwhile_rows(),
             32);

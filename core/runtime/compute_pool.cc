@@ -359,7 +359,11 @@ void ComputePool::Core::RunTurn(int worker, Slot* slot) {
     end = sequences_.Finish(turn, *status, ran, idle_workers_ > 0);
     if (sequences_.LeavesToOthers(worker)) WakeWorker();
   }
-  if (!end.has_value()) return;
+  if (!end.has_value()) {
+    // The threads that read messages and that clients wait with may need this processor.
+    std::this_thread::yield();
+    return;
+  }
   const WorkRound round(WorkRound::Thread::kWorker);
   SequenceQueue::Tell(turn.task, *end);
 }

@@ -327,7 +327,7 @@ ComputePool::Core::Slot* ComputePool::Core::Take(int worker, Slot* done) {
     TakeSteps(slot, IdleOthers());
     slot->steps_next = false;
   } else {
-    slot->turn = sequences_.Take(worker);
+    slot->turn = sequences_.Take(worker, clock_->Now());
     slot->steps_next = true;
   }
   // Slices come free without a submit: whoever takes work wakes the next.
@@ -349,14 +349,13 @@ void ComputePool::Core::Work(int worker) {
 
 void ComputePool::Core::RunTurn(int worker, Slot* slot) {
   const SequenceQueue::Turn& turn = *slot->turn;
-  const absl::Time begun = clock_->Now();
-  const std::optional<absl::Status> status = SequenceQueue::Run(turn, slot->index, begun);
+  const std::optional<absl::Status> status = SequenceQueue::Run(turn, slot->index);
   if (!status.has_value()) return;
-  const absl::Duration ran = clock_->Now() - begun;
+  const absl::Time now = clock_->Now();
   std::optional<absl::Status> end;
   {
     absl::MutexLock lock(&mu_);
-    end = sequences_.Finish(turn, *status, ran, idle_workers_ > 0);
+    end = sequences_.Finish(turn, *status, now, idle_workers_ > 0);
     if (sequences_.LeavesToOthers(worker)) WakeWorker();
   }
   if (!end.has_value()) {

@@ -17,13 +17,14 @@ absl::Status MayBegin(const SequenceTask& task, absl::Time now) {
   return absl::DeadlineExceededError("the deadline passed while the sequence waited");
 }
 
-absl::Status Begin(const SequenceQueue::Turn& turn, absl::Time now) {
+absl::Status Begin(const SequenceQueue::Turn& turn) {
   SequenceTask& task = *turn.task;
-  absl::Status status = MayBegin(task, now);
+  absl::Status status = MayBegin(task, turn.begun);
   SequenceCall call = task.call;
   if (task.joined != nullptr) {
     JoinedCalls& joined = *task.joined;
-    for (size_t i = 0; i < joined.tasks().size(); ++i) joined.Refuse(i, MayBegin(*joined.tasks()[i], now));
+    for (size_t i = 0; i < joined.tasks().size(); ++i)
+      joined.Refuse(i, MayBegin(*joined.tasks()[i], turn.begun));
     call = joined.Join();
     if (call.batch_size > 0) status = absl::OkStatus();
   }
@@ -61,24 +62,29 @@ SequenceQueue::Begun* SequenceQueue::NextBegun(int worker) {
   return others_first ? nullptr : next;
 }
 
-SequenceQueue::Turn SequenceQueue::Take(int worker) {
+SequenceQueue::Turn SequenceQueue::Take(int worker, absl::Time now) {
   if (Begun* const begun = NextBegun(worker)) {
     begun->shared = begun->shared || (begun->last_worker != kNobody && begun->last_worker != worker);
     begun->last_worker = worker;
     begun->slow_worker = kNobody;
     shares_.Advance(shares_.Of(*begun->task));
-    return {.task = begun->task, .run = begun->run, .slice = ClaimOf(begun->run, worker), .worker = worker};
+    return {.task = begun->task,
+            .run = begun->run,
+            .slice = ClaimOf(begun->run, worker, now),
+            .worker = worker,
+            .begun = now};
   }
   // A call alone is done in less of a worker's time than with help.
   if (waiting_.empty()) {
     const auto begun = std::find_if(begun_.begin(), begun_.end(), Helpable);
-    return {.task = begun->task, .run = begun->run, .slice = begun->run->Help(), .worker = worker};
+    return {
+        .task = begun->task, .run = begun->run, .slice = begun->run->Help(), .worker = worker, .begun = now};
   }
   SequenceTask* const task = JoinWaiting();
   begun_.push_back({.task = task});
   const int64_t calls = waiting_.size() + static_cast<int64_t>(begun_.size());
   const int64_t parallelism = std::max<int64_t>(1, num_workers_ / calls);
-  return {.task = task, .parallelism = parallelism, .worker = worker};
+  return {.task = task, .parallelism = parallelism, .worker = worker, .begun = now};
 }
 
 SequenceTask* SequenceQueue::TakeLone() {
@@ -138,24 +144,23 @@ SequenceTask* SequenceQueue::JoinWaiting() {
   return first;
 }
 
-NetworkSlice SequenceQueue::ClaimOf(NetworkRun* run, int worker) {
-  if (!run->has_columns()) return *run->Claim();
-  if (skip_columns_ == 0) return *run->Claim(worker % ColumnSlice::kParts);
-  --skip_columns_;
-  return *run->Claim();
+NetworkSlice SequenceQueue::ClaimOf(NetworkRun* run, int worker, absl::Time now) {
+  if (!run->has_columns() || now < columns_from_) return *run->Claim();
+  return *run->Claim(worker % ColumnSlice::kParts);
 }
 
-void SequenceQueue::LearnFrom(const SequenceSlice& slice) {
+void SequenceQueue::LearnFrom(const Turn& turn, absl::Time now) {
+  const SequenceSlice& slice = turn.slice.gru;
   if (slice.columns->shared(slice.part)) {
-    next_skip_ = kFirstSkip;
+    pause_ = absl::ZeroDuration();
     return;
   }
-  skip_columns_ = next_skip_;
-  next_skip_ = std::min(2 * next_skip_, kMaxSkip);
+  pause_ = std::clamp(std::max(2 * pause_, now - turn.begun), kShortestPause, kLongestPause);
+  columns_from_ = now + pause_;
 }
 
-std::optional<absl::Status> SequenceQueue::Run(const Turn& turn, int replica_index, absl::Time now) {
-  if (turn.run == nullptr) return Begin(turn, now);
+std::optional<absl::Status> SequenceQueue::Run(const Turn& turn, int replica_index) {
+  if (turn.run == nullptr) return Begin(turn);
   const SequenceSlice& slice = turn.slice.gru;
   if (slice.columns == nullptr) return turn.run->Run(turn.slice, turn.task->model->replica(replica_index));
   if (slice.opens) turn.run->Open(turn.slice);
@@ -191,12 +196,12 @@ void SequenceQueue::Tell(SequenceTask* task, const absl::Status& status) {
 }
 
 std::optional<absl::Status> SequenceQueue::Finish(const Turn& turn, const absl::Status& status,
-                                                  absl::Duration ran, bool others_are_idle) {
+                                                  absl::Time now, bool others_are_idle) {
   const auto begun = std::find_if(begun_.begin(), begun_.end(),
                                   [&turn](const Begun& each) { return each.task == turn.task; });
-  Charge(*turn.task, ran);
+  Charge(*turn.task, now - turn.begun);
   if (turn.run != nullptr) {
-    if (turn.slice.gru.columns != nullptr) LearnFrom(turn.slice.gru);
+    if (turn.slice.gru.columns != nullptr) LearnFrom(turn, now);
     begun->run->Finish(turn.slice, status);
   } else if (status.ok()) {
     begun->run = turn.task->run.get();

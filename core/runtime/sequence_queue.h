@@ -14,8 +14,8 @@
 // processors are less busy, and one of them takes over, once a sequence.
 //
 // A sequence of one track is shared by columns (column_slice.h), where that proves to
-// help: a worker whose processor is busy comes too late. Then the next such slices
-// are run by one worker each, and more of them with each trial that is in vain.
+// help: a worker whose processor is busy comes too late. Then each slice is run by one
+// worker for a while, which doubles with each trial that is in vain.
 //
 // Not thread-safe: its pool's lock guards it, except Run.
 
@@ -48,6 +48,7 @@ class SequenceQueue {
     NetworkSlice slice;         // Where it has begun. With columns, both may be gone.
     int64_t parallelism = 1;    // Where it begins.
     int worker = 0;
+    absl::Time begun;
   };
 
   explicit SequenceQueue(int64_t num_workers) : num_workers_(num_workers) {}
@@ -64,7 +65,7 @@ class SequenceQueue {
   // Whether a slice is free that `worker` leaves to another, who may have to be woken.
   bool LeavesToOthers(int worker) const;
   // REQUIRES: HasTurn(worker).
-  Turn Take(int worker);
+  Turn Take(int worker, absl::Time now);
 
   // The one task that waits where none has begun; else null.
   const SequenceTask* lone() const {
@@ -79,12 +80,11 @@ class SequenceQueue {
   // Does a turn, on the task's replica `replica_index`. Needs no lock. Nothing where
   // the other part of a slice of columns answers for it: then the turn is over. Its
   // last reference to the slice is dropped under the lock.
-  static std::optional<absl::Status> Run(const Turn& turn, int replica_index, absl::Time now);
+  static std::optional<absl::Status> Run(const Turn& turn, int replica_index);
 
-  // Takes a turn back, with what Run said and how long it `ran`. Where that ends its task, the answer is
-  // the task's status, and the task, with those that joined it, is the caller's: to
-  // Tell.
-  std::optional<absl::Status> Finish(const Turn& turn, const absl::Status& status, absl::Duration ran,
+  // Takes a turn back, with what Run said. Where that ends its task, the answer is the
+  // task's status, and the task, with those that joined it, is the caller's: to Tell.
+  std::optional<absl::Status> Finish(const Turn& turn, const absl::Status& status, absl::Time now,
                                      bool others_are_idle);
 
   // Runs a task that nobody queued, from begin to end. Needs no lock.
@@ -113,19 +113,21 @@ class SequenceQueue {
   // Takes the task whose turn it is, with others that fit to it.
   SequenceTask* JoinWaiting();
   absl::Status End(std::vector<Begun>::iterator begun, const absl::Status& status);
-  NetworkSlice ClaimOf(NetworkRun* run, int worker);
-  void LearnFrom(const SequenceSlice& slice);
+  NetworkSlice ClaimOf(NetworkRun* run, int worker, absl::Time now);
+  void LearnFrom(const Turn& turn, absl::Time now);
   static bool Helpable(const Begun& begun) { return begun.run != nullptr && begun.run->helpable(); }
   static bool IsFor(const Begun& begun, int worker) {
     return begun.run != nullptr && begun.slow_worker != worker && begun.run->claimable();
   }
 
-  static constexpr int64_t kFirstSkip = 4;
-  static constexpr int64_t kMaxSkip = 64;
+  // In time, not in slices, of which some take forty times as long as others: what disturbs
+  // a trial comes and goes in its own time.
+  static constexpr absl::Duration kShortestPause = absl::Milliseconds(4);
+  static constexpr absl::Duration kLongestPause = absl::Milliseconds(128);
 
   const int64_t num_workers_;
-  int64_t skip_columns_ = 0;  // So many slices that could be of columns.
-  int64_t next_skip_ = kFirstSkip;
+  absl::Time columns_from_ = absl::InfinitePast();  // Slices that could be of columns are.
+  absl::Duration pause_;                            // The last one; zero where a trial has succeeded since.
   TenantShares shares_{&Tenant::sequences};
   FairQueue<SequenceTask> waiting_{&shares_};
   std::vector<Begun> begun_;  // Oldest first.

@@ -36,12 +36,17 @@ class Sequence : public SequenceTask {
 
 class SequenceQueueTest : public ::testing::Test {
  protected:
-  std::optional<absl::Status> Do(const SequenceQueue::Turn& turn, absl::Time now = absl::UnixEpoch(),
-                                 bool others_are_idle = false) {
-    const absl::Status status = SequenceQueue::Run(turn, 0, now).value();
-    return queue_.Finish(turn, status, kRan, others_are_idle);
+  SequenceQueue::Turn Take(int worker) { return queue_.Take(worker, now_); }
+  std::optional<absl::Status> Finish(const SequenceQueue::Turn& turn, const absl::Status& status,
+                                     bool others_are_idle = false) {
+    now_ = turn.begun + kRan;
+    return queue_.Finish(turn, status, now_, others_are_idle);
+  }
+  std::optional<absl::Status> Do(const SequenceQueue::Turn& turn, bool others_are_idle = false) {
+    return Finish(turn, SequenceQueue::Run(turn, 0).value(), others_are_idle);
   }
 
+  absl::Time now_ = absl::UnixEpoch();
   SequenceQueue queue_{2};
 };
 
@@ -54,23 +59,23 @@ TEST_F(SequenceQueueTest, WorkersJoinTheOldestAndThenBeginAnother) {
   Sequence first;
   Sequence second;
   queue_.Push(&first);
-  SequenceQueue::Turn turn = queue_.Take(0);
+  SequenceQueue::Turn turn = Take(0);
   EXPECT_EQ(turn.run, nullptr);
   EXPECT_EQ(turn.parallelism, 2);
   EXPECT_FALSE(queue_.HasTurn(0)) << "it is not begun yet";
   queue_.Push(&second);
   EXPECT_EQ(Do(turn), std::nullopt);
-  const SequenceQueue::Turn forward = queue_.Take(0);
-  const SequenceQueue::Turn reverse = queue_.Take(0);
+  const SequenceQueue::Turn forward = Take(0);
+  const SequenceQueue::Turn reverse = Take(0);
   EXPECT_EQ(forward.task, &first);
   EXPECT_EQ(reverse.task, &first);
-  turn = queue_.Take(0);
+  turn = Take(0);
   EXPECT_EQ(turn.task, &second);
   EXPECT_EQ(turn.run, nullptr);
   EXPECT_EQ(turn.parallelism, 1) << "the other worker has the first";
   EXPECT_EQ(queue_.size(), 2);
   EXPECT_EQ(Do(forward), std::nullopt);
-  EXPECT_EQ(queue_.Take(0).task, &first);
+  EXPECT_EQ(Take(0).task, &first);
 }
 
 TEST_F(SequenceQueueTest, TheLastSliceEndsTheTask) {
@@ -79,7 +84,7 @@ TEST_F(SequenceQueueTest, TheLastSliceEndsTheTask) {
   std::optional<absl::Status> end;
   while (!end.has_value()) {
     ASSERT_TRUE(queue_.HasTurn(0));
-    end = Do(queue_.Take(0));
+    end = Do(Take(0));
   }
   EXPECT_EQ(end, absl::OkStatus());
   EXPECT_EQ(queue_.size(), 0);
@@ -90,14 +95,15 @@ TEST_F(SequenceQueueTest, TheLastSliceEndsTheTask) {
 TEST_F(SequenceQueueTest, NothingToDoEndsWhenItBegins) {
   Sequence sequence(0);
   queue_.Push(&sequence);
-  EXPECT_EQ(Do(queue_.Take(0)), absl::OkStatus());
+  EXPECT_EQ(Do(Take(0)), absl::OkStatus());
 }
 
 TEST_F(SequenceQueueTest, ALateOneDoesNotBegin) {
   Sequence sequence;
   sequence.deadline = absl::UnixEpoch();
   queue_.Push(&sequence);
-  const std::optional<absl::Status> end = Do(queue_.Take(0), absl::UnixEpoch() + absl::Seconds(1));
+  now_ += absl::Seconds(1);
+  const std::optional<absl::Status> end = Do(Take(0));
   EXPECT_EQ(end.value().code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(sequence.run, nullptr);
   EXPECT_EQ(queue_.size(), 0);
@@ -107,15 +113,15 @@ TEST_F(SequenceQueueTest, ACancelledOneDoesNotBegin) {
   Sequence sequence;
   sequence.cancelled = true;
   queue_.Push(&sequence);
-  EXPECT_EQ(Do(queue_.Take(0)).value().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(Do(Take(0)).value().code(), absl::StatusCode::kCancelled);
 }
 
 TEST_F(SequenceQueueTest, ACancelledOneEndsWithItsLastRunningSlice) {
   Sequence sequence;
   queue_.Push(&sequence);
-  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
-  const SequenceQueue::Turn forward = queue_.Take(0);
-  const SequenceQueue::Turn reverse = queue_.Take(0);
+  EXPECT_EQ(Do(Take(0)), std::nullopt);
+  const SequenceQueue::Turn forward = Take(0);
+  const SequenceQueue::Turn reverse = Take(0);
   sequence.cancelled = true;
   EXPECT_EQ(Do(forward), std::nullopt);
   EXPECT_FALSE(queue_.HasTurn(0));
@@ -126,25 +132,25 @@ TEST_F(SequenceQueueTest, ACancelledOneEndsWithItsLastRunningSlice) {
 TEST_F(SequenceQueueTest, AFailedSliceEndsTheTask) {
   Sequence sequence;
   queue_.Push(&sequence);
-  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
-  const SequenceQueue::Turn forward = queue_.Take(0);
-  const SequenceQueue::Turn reverse = queue_.Take(0);
-  EXPECT_EQ(queue_.Finish(forward, absl::InternalError("broken"), kRan, false), std::nullopt);
+  EXPECT_EQ(Do(Take(0)), std::nullopt);
+  const SequenceQueue::Turn forward = Take(0);
+  const SequenceQueue::Turn reverse = Take(0);
+  EXPECT_EQ(Finish(forward, absl::InternalError("broken")), std::nullopt);
   EXPECT_EQ(Do(reverse), absl::InternalError("broken"));
 }
 
 TEST_F(SequenceQueueTest, AnIdleWorkerTakesOverWhatASlowOneLeaves) {
   Sequence sequence;
   queue_.Push(&sequence);
-  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
-  const SequenceQueue::Turn slow = queue_.Take(1);
+  EXPECT_EQ(Do(Take(0)), std::nullopt);
+  const SequenceQueue::Turn slow = Take(1);
   // Meanwhile the other direction ends.
-  while (queue_.HasTurn(0)) EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
-  EXPECT_EQ(Do(slow, absl::UnixEpoch(), /*others_are_idle=*/true), std::nullopt);
+  while (queue_.HasTurn(0)) EXPECT_EQ(Do(Take(0)), std::nullopt);
+  EXPECT_EQ(Do(slow, /*others_are_idle=*/true), std::nullopt);
   EXPECT_FALSE(queue_.HasTurn(1));
   EXPECT_TRUE(queue_.LeavesToOthers(1));
   ASSERT_TRUE(queue_.HasTurn(0));
-  EXPECT_EQ(Do(queue_.Take(0), absl::UnixEpoch(), /*others_are_idle=*/true), std::nullopt);
+  EXPECT_EQ(Do(Take(0), /*others_are_idle=*/true), std::nullopt);
   EXPECT_FALSE(queue_.LeavesToOthers(1));
   EXPECT_TRUE(queue_.HasTurn(0)) << "it is handed over once";
   EXPECT_TRUE(queue_.HasTurn(1));
@@ -156,7 +162,7 @@ TEST_F(SequenceQueueTest, AWorkerKeepsWhatItRunsAlone) {
   std::optional<absl::Status> end;
   while (!end.has_value()) {
     ASSERT_TRUE(queue_.HasTurn(0));
-    end = Do(queue_.Take(0), absl::UnixEpoch(), /*others_are_idle=*/true);
+    end = Do(Take(0), /*others_are_idle=*/true);
   }
   EXPECT_EQ(end, absl::OkStatus());
 }
@@ -172,7 +178,7 @@ TEST_F(SequenceQueueTest, TenantsShareByWeight) {
   }
   int turns[2] = {};
   for (int i = 0; i < 100; ++i) {
-    const SequenceQueue::Turn turn = queue_.Take(0);
+    const SequenceQueue::Turn turn = Take(0);
     ++turns[turn.task->tenant == &gold ? 1 : 0];
     Do(turn);
   }
@@ -185,18 +191,18 @@ TEST_F(SequenceQueueTest, ATenantDoesNotWaitForTheWholeOfAnothersCall) {
   Sequence running;
   running.tenant = &busy;
   queue_.Push(&running);
-  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
-  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  EXPECT_EQ(Do(Take(0)), std::nullopt);
+  EXPECT_EQ(Do(Take(0)), std::nullopt);
   Sequence second;
   second.tenant = &busy;
   queue_.Push(&second);
-  const SequenceQueue::Turn turn = queue_.Take(1);
+  const SequenceQueue::Turn turn = Take(1);
   EXPECT_EQ(turn.task, &running) << "the oldest of one tenant";
   Sequence arrived;
   arrived.tenant = &late;
   queue_.Push(&arrived);
   Do(turn);
-  EXPECT_EQ(queue_.Take(0).task, &arrived);
+  EXPECT_EQ(Take(0).task, &arrived);
 }
 
 TEST_F(SequenceQueueTest, ATenantThatWasAwayStartsLevel) {
@@ -205,13 +211,13 @@ TEST_F(SequenceQueueTest, ATenantThatWasAwayStartsLevel) {
   Sequence running(20'000);
   running.tenant = &busy;
   queue_.Push(&running);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Do(Take(0)), std::nullopt);
   Sequence arrived(20'000);
   arrived.tenant = &late;
   queue_.Push(&arrived);
   int turns = 0;
   for (int i = 0; i < 10; ++i) {
-    const SequenceQueue::Turn turn = queue_.Take(0);
+    const SequenceQueue::Turn turn = Take(0);
     turns += turn.task == &arrived ? 1 : 0;
     EXPECT_EQ(Do(turn), std::nullopt);
   }
@@ -253,10 +259,10 @@ struct ShortSequence : SequenceTask {
 class SequenceQueueJoinTest : public SequenceQueueTest {
  protected:
   // Until the task at the head is done, and told.
-  absl::Status RunAll(absl::Time now = absl::UnixEpoch()) {
+  absl::Status RunAll() {
     while (true) {
-      const SequenceQueue::Turn turn = queue_.Take(0);
-      if (const std::optional<absl::Status> end = Do(turn, now); end.has_value()) {
+      const SequenceQueue::Turn turn = Take(0);
+      if (const std::optional<absl::Status> end = Do(turn); end.has_value()) {
         SequenceQueue::Tell(turn.task, *end);
         return *end;
       }
@@ -270,7 +276,7 @@ TEST_F(SequenceQueueJoinTest, WhatWaitsAndFitsRunsAsOne) {
   ShortSequence longer(100);
   for (ShortSequence* task : {&first_, &longer, &second_, &third_}) queue_.Push(task);
   EXPECT_EQ(queue_.size(), 4);
-  const SequenceQueue::Turn turn = queue_.Take(0);
+  const SequenceQueue::Turn turn = Take(0);
   EXPECT_EQ(turn.task, &first_);
   EXPECT_EQ(turn.parallelism, 1) << "another call waits for the other worker";
   EXPECT_EQ(queue_.size(), 4) << "four tasks in two calls";
@@ -294,7 +300,8 @@ TEST_F(SequenceQueueJoinTest, EachHasItsOwnDeadlineAndCancel) {
   for (ShortSequence* task : {&first_, &second_, &third_}) queue_.Push(task);
   first_.deadline = absl::UnixEpoch();
   second_.cancelled = true;
-  EXPECT_EQ(RunAll(absl::UnixEpoch() + absl::Seconds(1)), absl::OkStatus());
+  now_ += absl::Seconds(1);
+  EXPECT_EQ(RunAll(), absl::OkStatus());
   EXPECT_EQ(first_.told.at(0).code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(second_.told.at(0).code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(third_.told, std::vector{absl::OkStatus()});
@@ -305,7 +312,8 @@ TEST_F(SequenceQueueJoinTest, WithoutAnyoneToRunForItEndsAtOnce) {
   for (ShortSequence* task : {&first_, &second_}) queue_.Push(task);
   first_.cancelled = true;
   second_.deadline = absl::UnixEpoch();
-  EXPECT_FALSE(RunAll(absl::UnixEpoch() + absl::Seconds(1)).ok());
+  now_ += absl::Seconds(1);
+  EXPECT_FALSE(RunAll().ok());
   EXPECT_EQ(first_.told.at(0).code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(second_.told.at(0).code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(queue_.size(), 0);
@@ -313,9 +321,9 @@ TEST_F(SequenceQueueJoinTest, WithoutAnyoneToRunForItEndsAtOnce) {
 
 TEST_F(SequenceQueueJoinTest, StopsWhenAllAreCancelled) {
   for (ShortSequence* task : {&first_, &second_}) queue_.Push(task);
-  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  EXPECT_EQ(Do(Take(0)), std::nullopt);
   first_.cancelled = true;
-  EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+  EXPECT_EQ(Do(Take(0)), std::nullopt);
   second_.cancelled = true;
   EXPECT_EQ(RunAll().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(second_.told.at(0).code(), absl::StatusCode::kCancelled);
@@ -334,7 +342,7 @@ class SequenceQueueColumnsTest : public SequenceQueueTest {
     call_.model = Lone().handle().get();
     call_.call = arrays_.call();
     queue_.Push(&call_);
-    EXPECT_EQ(Do(queue_.Take(0)), std::nullopt);
+    EXPECT_EQ(Do(Take(0)), std::nullopt);
   }
   bool has_columns() const { return Lone().handle()->network().bare()->has_columns(); }
 
@@ -347,23 +355,23 @@ class SequenceQueueColumnsTest : public SequenceQueueTest {
 
 TEST_F(SequenceQueueColumnsTest, AnotherWorkerHelpsOnceASlice) {
   if (!has_columns()) return;
-  const SequenceQueue::Turn turn = queue_.Take(0);
+  const SequenceQueue::Turn turn = Take(0);
   ASSERT_NE(turn.slice.gru.columns, nullptr);
   ASSERT_TRUE(queue_.HasTurn(1));
-  const SequenceQueue::Turn help = queue_.Take(1);
+  const SequenceQueue::Turn help = Take(1);
   EXPECT_EQ(help.slice.gru.columns, turn.slice.gru.columns);
   EXPECT_NE(help.slice.gru.part, turn.slice.gru.part);
   EXPECT_FALSE(queue_.HasTurn(2));
   EXPECT_EQ(Do(turn), std::nullopt);
-  EXPECT_EQ(SequenceQueue::Run(help, 1, absl::UnixEpoch()), std::nullopt) << "it comes too late";
+  EXPECT_EQ(SequenceQueue::Run(help, 1), std::nullopt) << "it comes too late";
   EXPECT_TRUE(queue_.HasTurn(1));
 }
 
 TEST_F(SequenceQueueColumnsTest, HelpCanBeSentAway) {
   if (!has_columns()) return;
   queue_.SendHelpAway();  // Nobody helps: nothing.
-  const SequenceQueue::Turn turn = queue_.Take(0);
-  const SequenceQueue::Turn help = queue_.Take(1);
+  const SequenceQueue::Turn turn = Take(0);
+  const SequenceQueue::Turn help = Take(1);
   turn.run->Open(turn.slice);
   ASSERT_TRUE(help.slice.gru.columns->Join(help.slice.gru.part));
   EXPECT_TRUE(help.slice.gru.columns->Advance(help.slice.gru.part));
@@ -371,16 +379,16 @@ TEST_F(SequenceQueueColumnsTest, HelpCanBeSentAway) {
   EXPECT_FALSE(help.slice.gru.columns->Advance(help.slice.gru.part));
   EXPECT_FALSE(help.slice.gru.columns->Win(help.slice.gru.part));
   ASSERT_TRUE(turn.slice.gru.columns->Run(turn.slice.gru.part));
-  EXPECT_EQ(queue_.Finish(turn, turn.run->Close(turn.slice), kRan, false), std::nullopt);
+  EXPECT_EQ(Finish(turn, turn.run->Close(turn.slice)), std::nullopt);
 }
 
 TEST_F(SequenceQueueColumnsTest, AWaitingCallComesBeforeHelp) {
   if (!has_columns()) return;
-  const SequenceQueue::Turn turn = queue_.Take(0);
+  const SequenceQueue::Turn turn = Take(0);
   Sequence another;
   queue_.Push(&another);
-  EXPECT_EQ(queue_.Take(1).task, &another);
-  EXPECT_EQ(queue_.Take(1).slice.gru.columns, turn.slice.gru.columns);
+  EXPECT_EQ(Take(1).task, &another);
+  EXPECT_EQ(Take(1).slice.gru.columns, turn.slice.gru.columns);
 }
 
 TEST_F(SequenceQueueColumnsTest, WithoutHelpColumnsAreTriedLessAndLess) {
@@ -388,11 +396,13 @@ TEST_F(SequenceQueueColumnsTest, WithoutHelpColumnsAreTriedLessAndLess) {
   std::vector<int> tried_at;
   for (int i = 0; i < 100; ++i) {
     ASSERT_TRUE(queue_.HasTurn(0));
-    const SequenceQueue::Turn turn = queue_.Take(0);
+    const SequenceQueue::Turn turn = Take(0);
     if (turn.slice.gru.columns != nullptr) tried_at.push_back(i);
     EXPECT_EQ(Do(turn), std::nullopt);
   }
-  EXPECT_EQ(tried_at, (std::vector<int>{0, 5, 14, 31, 64}));
+  EXPECT_EQ(tried_at, (std::vector<int>{0, 5, 14, 31, 64})) << "each takes 1 ms, the first pause 4";
+  now_ += absl::Milliseconds(128);
+  EXPECT_NE(Take(0).slice.gru.columns, nullptr) << "the longest pause";
 }
 
 }  // namespace

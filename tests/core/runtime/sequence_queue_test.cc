@@ -10,11 +10,10 @@
 
 #include "tests/support/loaded_models.h"
 #include "tests/support/sequence_arrays.h"
+#include "tests/support/sequence_queue_fixture.h"
 
 namespace gruserve {
 namespace {
-
-constexpr absl::Duration kRan = absl::Milliseconds(1);  // A turn.
 
 // Large enough to be shared by tracks.
 const LoadedRandomModel& Both() {
@@ -34,21 +33,7 @@ class Sequence : public SequenceTask {
   SequenceArrays arrays;
 };
 
-class SequenceQueueTest : public ::testing::Test {
- protected:
-  SequenceQueue::Turn Take(int worker) { return queue_.Take(worker, now_); }
-  std::optional<absl::Status> Finish(const SequenceQueue::Turn& turn, const absl::Status& status,
-                                     bool others_are_idle = false) {
-    now_ = turn.begun + kRan;
-    return queue_.Finish(turn, status, now_, others_are_idle);
-  }
-  std::optional<absl::Status> Do(const SequenceQueue::Turn& turn, bool others_are_idle = false) {
-    return Finish(turn, SequenceQueue::Run(turn, 0).value(), others_are_idle);
-  }
-
-  absl::Time now_ = absl::UnixEpoch();
-  SequenceQueue queue_{2};
-};
+using SequenceQueueTest = SequenceQueueFixture;
 
 TEST_F(SequenceQueueTest, IsEmptyAtFirst) {
   EXPECT_FALSE(queue_.HasTurn(0));
@@ -256,7 +241,7 @@ struct ShortSequence : SequenceTask {
   std::vector<absl::Status> told;
 };
 
-class SequenceQueueJoinTest : public SequenceQueueTest {
+class SequenceQueueJoinTest : public SequenceQueueFixture {
  protected:
   // Until the task at the head is done, and told.
   absl::Status RunAll() {
@@ -327,82 +312,6 @@ TEST_F(SequenceQueueJoinTest, StopsWhenAllAreCancelled) {
   second_.cancelled = true;
   EXPECT_EQ(RunAll().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(second_.told.at(0).code(), absl::StatusCode::kCancelled);
-}
-
-// A call of one track, long enough for several slices of columns.
-const LoadedRandomModel& Lone() {
-  static const auto* const model =
-      new LoadedRandomModel(5, {.input_size = 24, .hidden_size = 192}, 2, "lone");
-  return *model;
-}
-
-class SequenceQueueColumnsTest : public SequenceQueueTest {
- protected:
-  SequenceQueueColumnsTest() {
-    call_.model = Lone().handle().get();
-    call_.call = arrays_.call();
-    queue_.Push(&call_);
-    EXPECT_EQ(Do(Take(0)), std::nullopt);
-  }
-  bool has_columns() const { return Lone().handle()->network().bare()->has_columns(); }
-
-  struct Call : SequenceTask {
-    void OnSequenceDone(const absl::Status& status) override { FAIL() << status; }
-  };
-  SequenceArrays arrays_{Lone().config(), 500'000, 1, 1};
-  Call call_;
-};
-
-TEST_F(SequenceQueueColumnsTest, AnotherWorkerHelpsOnceASlice) {
-  if (!has_columns()) return;
-  const SequenceQueue::Turn turn = Take(0);
-  ASSERT_NE(turn.slice.gru.columns, nullptr);
-  ASSERT_TRUE(queue_.HasTurn(1));
-  const SequenceQueue::Turn help = Take(1);
-  EXPECT_EQ(help.slice.gru.columns, turn.slice.gru.columns);
-  EXPECT_NE(help.slice.gru.part, turn.slice.gru.part);
-  EXPECT_FALSE(queue_.HasTurn(2));
-  EXPECT_EQ(Do(turn), std::nullopt);
-  EXPECT_EQ(SequenceQueue::Run(help, 1), std::nullopt) << "it comes too late";
-  EXPECT_TRUE(queue_.HasTurn(1));
-}
-
-TEST_F(SequenceQueueColumnsTest, HelpCanBeSentAway) {
-  if (!has_columns()) return;
-  queue_.SendHelpAway();  // Nobody helps: nothing.
-  const SequenceQueue::Turn turn = Take(0);
-  const SequenceQueue::Turn help = Take(1);
-  turn.run->Open(turn.slice);
-  ASSERT_TRUE(help.slice.gru.columns->Join(help.slice.gru.part));
-  EXPECT_TRUE(help.slice.gru.columns->Advance(help.slice.gru.part));
-  queue_.SendHelpAway();
-  EXPECT_FALSE(help.slice.gru.columns->Advance(help.slice.gru.part));
-  EXPECT_FALSE(help.slice.gru.columns->Win(help.slice.gru.part));
-  ASSERT_TRUE(turn.slice.gru.columns->Run(turn.slice.gru.part));
-  EXPECT_EQ(Finish(turn, turn.run->Close(turn.slice)), std::nullopt);
-}
-
-TEST_F(SequenceQueueColumnsTest, AWaitingCallComesBeforeHelp) {
-  if (!has_columns()) return;
-  const SequenceQueue::Turn turn = Take(0);
-  Sequence another;
-  queue_.Push(&another);
-  EXPECT_EQ(Take(1).task, &another);
-  EXPECT_EQ(Take(1).slice.gru.columns, turn.slice.gru.columns);
-}
-
-TEST_F(SequenceQueueColumnsTest, WithoutHelpColumnsAreTriedLessAndLess) {
-  if (!has_columns()) return;
-  std::vector<int> tried_at;
-  for (int i = 0; i < 100; ++i) {
-    ASSERT_TRUE(queue_.HasTurn(0));
-    const SequenceQueue::Turn turn = Take(0);
-    if (turn.slice.gru.columns != nullptr) tried_at.push_back(i);
-    EXPECT_EQ(Do(turn), std::nullopt);
-  }
-  EXPECT_EQ(tried_at, (std::vector<int>{0, 5, 14, 31, 64})) << "each takes 1 ms, the first pause 4";
-  now_ += absl::Milliseconds(128);
-  EXPECT_NE(Take(0).slice.gru.columns, nullptr) << "the longest pause";
 }
 
 }  // namespace
